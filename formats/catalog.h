@@ -82,7 +82,7 @@ constexpr ElementFormat codebook(std::initializer_list<double> values) {
   f.bias = 0;
   f.is_signed = false;
   for (const double v : values) {
-    f.table[f.count++] = bits_as<std::uint32_t>(static_cast<float>(v));
+    f.table.set(f.count++, bits_as<std::uint32_t>(static_cast<float>(v)));
     if (v < 0.0) f.is_signed = true;
   }
   f.bits = 1;

@@ -5,7 +5,6 @@
 // from the fields here.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "formats/host_device.h"
@@ -35,6 +34,45 @@ enum class LowEnd : std::uint8_t {
   no_zero,    ///< only normal numbers; the format has no zero
 };
 
+/// Sixteen binary32 bit patterns in code order, two to a member. Scalars, because nvcc 13.0 cannot
+/// spell an array member of a template argument in the host stub of a kernel.
+struct CodeTable {
+  std::uint64_t w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0;
+  FP4LAB_HD constexpr std::uint32_t operator[](unsigned i) const noexcept {
+    return static_cast<std::uint32_t>(pair(i >> 1) >> (32 * (i & 1)));
+  }
+  FP4LAB_HD constexpr void set(unsigned i, std::uint32_t bits) noexcept {
+    const std::uint64_t keep = 0xFFFFFFFFull << (32 * (1 - (i & 1)));
+    const std::uint64_t v =
+        (pair(i >> 1) & keep) | (static_cast<std::uint64_t>(bits) << (32 * (i & 1)));
+    switch (i >> 1) {
+      case 0: w0 = v; break;
+      case 1: w1 = v; break;
+      case 2: w2 = v; break;
+      case 3: w3 = v; break;
+      case 4: w4 = v; break;
+      case 5: w5 = v; break;
+      case 6: w6 = v; break;
+      default: w7 = v; break;
+    }
+  }
+  friend constexpr bool operator==(const CodeTable&, const CodeTable&) = default;
+
+ private:
+  FP4LAB_HD constexpr std::uint64_t pair(unsigned i) const noexcept {
+    switch (i) {
+      case 0: return w0;
+      case 1: return w1;
+      case 2: return w2;
+      case 3: return w3;
+      case 4: return w4;
+      case 5: return w5;
+      case 6: return w6;
+      default: return w7;
+    }
+  }
+};
+
 /// A number format of 1 to 16 bits (and FP32, TF32). Only stored facts; see the functions below
 /// for what follows from them.
 struct ElementFormat {
@@ -52,7 +90,7 @@ struct ElementFormat {
   std::int16_t shift = 0;          ///< all values are multiplied by 2^shift
   std::int16_t min_int = 0;        ///< integer: smallest integer the encoder produces
   std::int16_t max_int = 0;        ///< integer: largest
-  std::array<std::uint32_t, 16> table{};  ///< codebook: binary32 bits of the values, code order
+  CodeTable table{};               ///< codebook: binary32 bits of the values, code order
 
   friend constexpr bool operator==(const ElementFormat&, const ElementFormat&) = default;
 

@@ -2,7 +2,6 @@
 // J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "formats/host_device.h"
@@ -14,7 +13,12 @@ struct PhiloxCounter {
   std::uint32_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
   friend constexpr bool operator==(const PhiloxCounter&, const PhiloxCounter&) = default;
 };
-using PhiloxDraw = std::array<std::uint32_t, 4>;
+/// The four 32-bit words of a draw, in ascending order.
+struct PhiloxDraw {
+  std::uint32_t word[4] = {};
+  FP4LAB_HD constexpr std::uint32_t operator[](unsigned i) const noexcept { return word[i]; }
+  friend constexpr bool operator==(const PhiloxDraw&, const PhiloxDraw&) = default;
+};
 
 /// One 128-bit draw: ten rounds, words in ascending order.
 FP4LAB_HD constexpr PhiloxDraw philox4x32(PhiloxCounter c, std::uint32_t key0,
@@ -29,7 +33,7 @@ FP4LAB_HD constexpr PhiloxDraw philox4x32(PhiloxCounter c, std::uint32_t key0,
     c = {static_cast<std::uint32_t>(p1 >> 32) ^ c.c1 ^ key0, static_cast<std::uint32_t>(p1),
          static_cast<std::uint32_t>(p0 >> 32) ^ c.c3 ^ key1, static_cast<std::uint32_t>(p0)};
   }
-  return {c.c0, c.c1, c.c2, c.c3};
+  return {{c.c0, c.c1, c.c2, c.c3}};
 }
 
 /// What a draw is used for: the top byte of counter word c3.
