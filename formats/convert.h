@@ -206,7 +206,7 @@ FP4LAB_HD constexpr std::uint32_t encode_fouroversix(Real x, bool negative) noex
   const std::uint32_t sign = negative ? 8u : 0u;
   const double a = x < Real(0) ? -static_cast<double>(x) : static_cast<double>(x);
   if (a == 0.0) return 0;
-  if (a >= 0x1p127) return 3u | sign;  // twice the value overflows binary32, then Inf * 0
+  if (a >= 0x1p127) return 0xBu;  // twice the value overflows binary32, then Inf * 0 = NaN
   // Quantum 1/2 below 2, 1 below 4, 2 above; round half to even by hand on the scaled value.
   const double quantum = a < 2.0 ? 0.5 : a < 4.0 ? 1.0 : 2.0;
   const double t = a / quantum;
@@ -271,7 +271,7 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x, Roundin
     if (!e8m0) return 0;
     negative = false;
   }
-  if (policy == Policy::fouroversix && f.bits == 4 && f.exponent_bits == 2 && !infinite) {
+  if (policy == Policy::fouroversix && f.bits == 4 && f.exponent_bits == 2) {
     return detail::encode_fouroversix(x, negative);
   }
 
@@ -288,7 +288,8 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x, Roundin
     return encode(f, negative ? -kFloatMax : kFloatMax, kRtz, policy);
   }
 
-  const double a = negative ? -static_cast<double>(x) : static_cast<double>(x);
+  // Not `negative`: E8M0 has dropped the sign by now and uses |x|.
+  const double a = x < Real(0) ? -static_cast<double>(x) : static_cast<double>(x);
   detail::Cell c;
   switch (f.kind) {
     case FormatKind::codebook:

@@ -108,7 +108,8 @@ FP4LAB_HD constexpr std::uint32_t nan_result(const ElementFormat& f, Policy p, b
         break;
       case Policy::fouroversix:
         // The packer reads the bf16 exponent field 255: (255 - 126) << 1 | 1 in a nibble.
-        if (f.bits == 4) return 3u | sign;
+        // Exponent field 255 and sign, in a nibble; the outputs say so for NaNs of either sign.
+        if (f.bits == 4) return 0xBu;
         break;
       default:
         break;
@@ -141,6 +142,9 @@ FP4LAB_HD constexpr std::uint32_t nan_result(const ElementFormat& f, Policy p, b
       if (p == Policy::torch || p == Policy::torchao) return 0xFFFFu;
       if (detail::keeps_nan_sign(p)) return f.nan_code() | sign;
       return 0x7FFFu;
+    }
+    if (p == Policy::ml_dtypes) {  // numpy: payload kept, not quietened, but never all zero
+      return f.inf_code() | (top_payload != 0 ? top_payload : 1u) | sign;
     }
     if (detail::keeps_nan_sign(p)) return f.nan_code() | top_payload | sign;
     return 0x7FFFu;
