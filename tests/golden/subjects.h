@@ -1,0 +1,21 @@
+// What is under test: the project's formats by id.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "formats/catalog.h"
+#include "formats/element_format.h"
+
+namespace fp4lab::golden {
+
+// The catalogue's format of exactly that id, at compile time too; throws std::out_of_range.
+constexpr ElementFormat element_format(std::string_view id) {
+  for (const FormatInfo& info : kCatalog) {
+    if (info.id == id) return info.format;
+  }
+  throw std::out_of_range("no format " + std::string(id));
+}
+
+}  // namespace fp4lab::golden
