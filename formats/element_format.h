@@ -35,7 +35,7 @@ enum class LowEnd : std::uint8_t {
 };
 
 /// Sixteen binary32 bit patterns in code order, two to a member. Scalars, because nvcc 13.0 cannot
-/// spell an array member of a template argument in the host stub of a kernel.
+/// spell an array member of a template argument in the host code it generates.
 struct CodeTable {
   std::uint64_t w0 = 0, w1 = 0, w2 = 0, w3 = 0, w4 = 0, w5 = 0, w6 = 0, w7 = 0;
   FP4LAB_HD constexpr std::uint32_t operator[](unsigned i) const noexcept {
@@ -275,5 +275,13 @@ FP4LAB_HD constexpr double max_abs_value(const ElementFormat& f) noexcept {
 FP4LAB_HD constexpr int emax(const ElementFormat& f) noexcept {
   return floor_log2(static_cast<float>(max_value(f)));
 }
+
+/// A format as a type. nvcc 13.0 cannot name a `__global__` template that takes a class of a
+/// namespace by value, but takes it inside a type: `template <class Format> __global__ void k()`
+/// with `Format::value`, launched as `k<FormatTag<F>>`.
+template <ElementFormat F>
+struct FormatTag {
+  static constexpr ElementFormat value = F;
+};
 
 }  // namespace fp4lab

@@ -217,4 +217,10 @@ FP4LAB_HD constexpr std::uint32_t hw_lane_word(const Rounding& r, std::uint32_t 
   return w;
 }
 
+/// A rounding rule as a type, for kernels (see FormatTag).
+template <Rounding R>
+struct RoundingTag {
+  static constexpr Rounding value = R;
+};
+
 }  // namespace fp4lab
