@@ -278,10 +278,10 @@ FP4LAB_HD constexpr int emax(const ElementFormat& f) noexcept {
 
 /// A format as a type. nvcc 13.0 cannot name a `__global__` template that takes a class of a
 /// namespace by value, but takes it inside a type: `template <class Format> __global__ void k()`
-/// with `Format::value`, launched as `k<FormatTag<F>>`.
+/// with `Format::get()`, launched as `k<FormatTag<F>>`.
 template <ElementFormat F>
 struct FormatTag {
-  static constexpr ElementFormat value = F;
+  FP4LAB_HD static constexpr ElementFormat get() noexcept { return F; }
 };
 
 }  // namespace fp4lab

@@ -220,7 +220,7 @@ FP4LAB_HD constexpr std::uint32_t hw_lane_word(const Rounding& r, std::uint32_t 
 /// A rounding rule as a type, for kernels (see FormatTag).
 template <Rounding R>
 struct RoundingTag {
-  static constexpr Rounding value = R;
+  FP4LAB_HD static constexpr Rounding get() noexcept { return R; }
 };
 
 }  // namespace fp4lab
