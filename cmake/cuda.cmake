@@ -16,6 +16,13 @@ else()
       set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
     endif()
     enable_language(CUDA)
+    if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+      set(CMAKE_CUDA_STANDARD 20)
+      set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+      set(CMAKE_CUDA_EXTENSIONS OFF)
+    else()  # CMake 3.25.1 knows of no C++20 in nvcc
+      add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
+    endif()
     set(FP4LAB_HAVE_CUDA ON)
     message(STATUS "fp4lab: CUDA parts on, ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, "
                    "architectures ${CMAKE_CUDA_ARCHITECTURES}")
