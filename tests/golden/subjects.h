@@ -18,4 +18,7 @@ constexpr ElementFormat element_format(std::string_view id) {
   throw std::out_of_range("no format " + std::string(id));
 }
 
+// The format a gfloat column or file calls `name`: p3109_k4p2sf, ocp_e2m1, e3m0_b3, ...
+ElementFormat gfloat_format(const std::string& name);
+
 }  // namespace fp4lab::golden
