@@ -1,0 +1,47 @@
+// Arrays in HDF5 files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "data/array.h"
+
+namespace fp4lab {
+
+/// An attribute stored beside a data set.
+struct AttributeValue {
+  std::string name;
+  std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>> value;
+};
+using Attributes = std::vector<AttributeValue>;
+
+/// One data set to be written.
+struct Hdf5Item {
+  std::string dataset;  ///< absolute path inside the file, e.g. `/w/codes`
+  const Array* array = nullptr;
+  Attributes attributes;
+};
+
+/// Reads the data set at `dataset`. Number types only: IEEE binary16/32/64, bfloat16 (as a custom
+/// float or as uint16 with the attribute `fp4lab_dtype` = "bf16") and 8 to 64-bit integers, either
+/// byte order. Foreign files are hostile: external files, external links and virtual data sets are
+/// refused, and so is a logical size that the file's bytes cannot account for. Throws InputError.
+Array read_hdf5(const std::string& path, const std::string& dataset);
+
+/// Paths of the data sets in the file (at most `limit`), sorted.
+std::vector<std::string> list_hdf5(const std::string& path, std::size_t limit = 1000);
+
+/// Creates or extends the HDF5 file `path` (which must be a private temporary) with the items;
+/// missing groups are made, a data set of the same name is replaced. Larger arrays are chunked,
+/// shuffled, deflated and check-summed. No time stamps: equal input gives equal bytes.
+/// `shown` is the file's name in error lines. Throws EnvironmentError, or InputError when a path
+/// collides with a group or the existing file is not HDF5.
+void write_hdf5(const std::string& path, bool extend, const std::vector<Hdf5Item>& items,
+                const std::string& shown);
+
+/// `HDF5 1.10.8`-style version numbers of the library in use.
+std::string hdf5_version();
+
+}  // namespace fp4lab
