@@ -89,9 +89,10 @@ Placement place_wide(const Format& f, const Number& x) {
   const Rational ulp = pow2(exponent - layout.mantissa_bits);
   const std::uint32_t binade = static_cast<std::uint32_t>(exponent + layout.bias() - 1)
                                << layout.mantissa_bits;
-  const std::uint64_t ulps = static_cast<std::uint64_t>(floor_integer(magnitude / ulp));
+  // At the clamped exponent the count may be astronomically large: compare before narrowing.
+  const Integer pattern = floor_integer(magnitude / ulp) + binade;
   const std::uint32_t near =
-      static_cast<std::uint32_t>(std::min<std::uint64_t>(binade + ulps, infinity - 1));
+      pattern < infinity ? static_cast<std::uint32_t>(pattern) : infinity - 1;
   const Rational near_magnitude = ulp * Rational(near - binade);
   if (near_magnitude == magnitude) return decided(code(near));
   Placement p;
@@ -108,6 +109,12 @@ Placement place_wide(const Format& f, const Number& x) {
 bool is_odd(const Format& f, std::uint32_t code) { return ((code >> f.shift) & 1) != 0; }
 
 bool goes_far(const Format& f, const Placement& p, Mode mode) {
+  if (p.beyond_maximum && p.d >= 1) {
+    // At or past the value after the maximum: only rounding toward zero stays at the maximum.
+    const bool toward_zero = mode == Mode::kRtz || (mode == Mode::kRtp && p.negative) ||
+                             (mode == Mode::kRtn && !p.negative);
+    return !toward_zero;
+  }
   if (p.straddles) {
     switch (mode) {
       case Mode::kRtp:
@@ -147,9 +154,6 @@ bool goes_far(const Format& f, const Placement& p, Mode mode) {
 // Only where the cell's width is no power of two does the quotient round.
 Rational stochastic_d(const Placement& p) { return p.straddles ? p.d : round_to_binary64(p.d); }
 
-// Finite values beyond the maximum are clamped before the random bits act.
-bool ignores_random_bits(const Placement& p) { return p.beyond_maximum; }
-
 }  // namespace
 
 std::string_view name(Mode mode) {
@@ -168,10 +172,17 @@ Placement locate(const Format& format, const Number& x, Policy policy) {
   return format.is_wide ? place_wide(format, x) : place_narrow(format, x, policy);
 }
 
-std::uint32_t encode(const Format& format, const Number& x, Mode mode, Policy policy) {
-  const Placement p = locate(format, x, policy);
+std::uint32_t resolve(const Format& format, const Placement& p, Mode mode) {
   if (p.decided) return p.code;
   return goes_far(format, p, mode) ? p.far_code : p.near_code;
+}
+
+std::uint32_t encode(const Format& format, const Number& x, Mode mode, Policy policy) {
+  return resolve(format, locate(format, x, policy), mode);
+}
+
+bool is_random(const Placement& placement) {
+  return !placement.decided && !placement.beyond_maximum;
 }
 
 std::uint64_t round_up_count(const Placement& cell, Stochastic model, int n_bits) {
@@ -198,8 +209,7 @@ std::uint64_t round_up_count(const Placement& cell, Stochastic model, int n_bits
 std::uint32_t encode(const Format& format, const Number& x, Stochastic model, int n_bits,
                      std::uint64_t r, Policy policy) {
   const Placement p = locate(format, x, policy);
-  if (p.decided) return p.code;
-  if (ignores_random_bits(p)) return p.near_code;
+  if (!is_random(p)) return p.decided ? p.code : p.near_code;
   const std::uint64_t words = std::uint64_t{1} << n_bits;
   const bool far = (r & (words - 1)) + round_up_count(p, model, n_bits) >= words;
   return far ? p.far_code : p.near_code;
@@ -208,9 +218,14 @@ std::uint32_t encode(const Format& format, const Number& x, Stochastic model, in
 std::uint32_t encode_uniform(const Format& format, const Number& x, const Rational& u,
                              Policy policy) {
   const Placement p = locate(format, x, policy);
-  if (p.decided) return p.code;
-  if (ignores_random_bits(p)) return p.near_code;
+  if (!is_random(p)) return p.decided ? p.code : p.near_code;
   return u < stochastic_d(p) ? p.far_code : p.near_code;
+}
+
+std::uint64_t round_up_count_uniform(const Placement& cell) {
+  const Rational scaled = stochastic_d(cell) * pow2(24);
+  const Integer whole = floor_integer(scaled);
+  return static_cast<std::uint64_t>(whole) + (Rational(whole) == scaled ? 0 : 1);
 }
 
 std::string neighbours_text(const Format& format, const Number& x) {

@@ -49,6 +49,9 @@ struct Placement {
 
 Placement locate(const Format& format, const Number& x, Policy policy = Policy::kCuda);
 
+/// The code that a placement becomes under a deterministic mode; `encode` = `resolve(locate)`.
+std::uint32_t resolve(const Format& format, const Placement& placement, Mode mode);
+
 /// The code of x under a deterministic mode.
 std::uint32_t encode(const Format& format, const Number& x, Mode mode,
                      Policy policy = Policy::kCuda);
@@ -64,6 +67,14 @@ std::uint32_t encode(const Format& format, const Number& x, Stochastic model, in
 /// The code of x when a uniform number u in [0, 1) decides: away from zero iff u < d.
 std::uint32_t encode_uniform(const Format& format, const Number& x, const Rational& u,
                              Policy policy = Policy::kCuda);
+
+/// Number of the 2^24 words k for which u = k * 2^-24 moves x away from zero: the smallest ones.
+/// Needs an undecided placement.
+std::uint64_t round_up_count_uniform(const Placement& cell);
+
+/// Does a placement round at random at all? Not on a code, and not beyond the maximum: finite
+/// values there are clamped before the random bits act.
+bool is_random(const Placement& placement);
 
 /// "lower value | upper value" around x, or the value itself; for messages.
 std::string neighbours_text(const Format& format, const Number& x);
