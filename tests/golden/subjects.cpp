@@ -38,4 +38,20 @@ ElementFormat gfloat_format(const std::string& name) {
   return detail::p3109(width, fields[2] - '0', fields[3] == 's', fields[4] == 'e');
 }
 
+Matrix matrix(const Tensor& tensor) {
+  Matrix m;
+  m.cols = tensor.row_length();
+  m.rows = m.cols == 0 ? 0 : tensor.size() / m.cols;
+  m.values = tensor.f32();
+  return m;
+}
+
+Matrix transposed(const Matrix& m) {
+  Matrix t{m.cols, m.rows, std::vector<float>(m.values.size())};
+  for (std::size_t r = 0; r < m.rows; ++r) {
+    for (std::size_t c = 0; c < m.cols; ++c) t.values[c * m.rows + r] = m.values[r * m.cols + c];
+  }
+  return t;
+}
+
 }  // namespace fp4lab::golden
