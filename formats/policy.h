@@ -107,9 +107,9 @@ FP4LAB_HD constexpr std::uint32_t nan_result(const ElementFormat& f, Policy p, b
         if (detail::is_sub8_ocp(f) && f.mantissa_bits > 0) return detail::torchao_nan_code(f, bits);
         break;
       case Policy::fouroversix:
-        // The packer reads the bf16 exponent field 255: (255 - 126) << 1 | 1 in a nibble.
-        // Exponent field 255 and sign, in a nibble; the outputs say so for NaNs of either sign.
-        if (f.bits == 4) return 0xBu;
+        // The packer takes the sign (set, for NaNs of either sign) and the low bits of the bf16
+        // exponent field 255: (255 - 126) << 1 | 1 in a nibble. NVINT4's integer cast gives 0.
+        if (f.bits == 4) return f.kind == FormatKind::integer ? 0u : 0xBu;
         break;
       default:
         break;
