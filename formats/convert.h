@@ -200,26 +200,29 @@ FP4LAB_HD constexpr bool straddle_rounds_up(const Rounding& r, const Position& p
   return p.d62 >= kHalf62;
 }
 
-/// fouroversix's three-grid rounding without a clamp, and its packer (formats.md 2.6).
+/// fouroversix's three-grid rounding to E2M1's grid, without a clamp: quantum 1/2 below 2, 1 below
+/// 4, 2 above, ties to even (formats.md 2.6). Magnitude in, magnitude out.
+FP4LAB_HD constexpr double fouroversix_magnitude(double a) noexcept {
+  const double quantum = a < 2.0 ? 0.5 : a < 4.0 ? 1.0 : 2.0;
+  const double t = a / quantum;
+  if (t >= 0x1p52) return a;
+  double n = static_cast<double>(static_cast<std::uint64_t>(t));
+  const double d = t - n;
+  if (d > 0.5 || (d == 0.5 && (static_cast<std::uint64_t>(n) & 1) != 0)) n += 1.0;
+  return n * quantum;
+}
+
+/// fouroversix's rounding and packer: the exponent field and the top mantissa bit of the value as
+/// bf16, so that 8 becomes the code of -0.
 template <class Real>
 FP4LAB_HD constexpr std::uint32_t encode_fouroversix(Real x, bool negative) noexcept {
   const std::uint32_t sign = negative ? 8u : 0u;
   const double a = x < Real(0) ? -static_cast<double>(x) : static_cast<double>(x);
   if (a == 0.0) return 0;
   if (a >= 0x1p127) return 0xBu;  // twice the value overflows binary32, then Inf * 0 = NaN
-  // Quantum 1/2 below 2, 1 below 4, 2 above; round half to even by hand on the scaled value.
-  const double quantum = a < 2.0 ? 0.5 : a < 4.0 ? 1.0 : 2.0;
-  const double t = a / quantum;
-  double n = t;
-  if (t < 0x1p52) {
-    n = static_cast<double>(static_cast<std::uint64_t>(t));
-    const double d = t - n;
-    if (d > 0.5 || (d == 0.5 && (static_cast<std::uint64_t>(n) & 1) != 0)) n += 1.0;
-  }
-  const double v = n * quantum;
+  const double v = fouroversix_magnitude(a);
   if (v == 0.0) return sign;
   if (v == 0.5) return 1u | sign;
-  // The packer takes the exponent field and the top mantissa bit of the value as bf16.
   const std::uint32_t b = bits_as<std::uint32_t>(static_cast<float>(v));
   const std::uint32_t bf16 = (b + 0x7FFFu + ((b >> 16) & 1u)) >> 16;
   const std::uint32_t e = (bf16 >> 7) & 0xFFu, top = (bf16 >> 6) & 1u;

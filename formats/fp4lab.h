@@ -1,10 +1,27 @@
-// All of formats/.
+// All of formats/. Headers marked "host only" in themselves (registry.h, spec_text.h, names.h) need
+// the C++ standard library; the others work in kernels too.
 #pragma once
 
+#include "formats/bases.h"
+#include "formats/block.h"
+#include "formats/block_quantize.h"
 #include "formats/catalog.h"
+#include "formats/choose_scale.h"
 #include "formats/convert.h"
+#include "formats/decision_table.h"
 #include "formats/element_format.h"
+#include "formats/exact_exp2.h"
+#include "formats/float_log2.h"
+#include "formats/hadamard.h"
 #include "formats/host_device.h"
+#include "formats/names.h"
+#include "formats/packing.h"
 #include "formats/philox.h"
 #include "formats/policy.h"
+#include "formats/quant_spec.h"
+#include "formats/reference_profiles.h"
+#include "formats/registry.h"
 #include "formats/rounding.h"
+#include "formats/scale_rule.h"
+#include "formats/spec_text.h"
+#include "formats/two_level.h"

@@ -1,0 +1,309 @@
+#include "sim/quantize.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "formats/block_quantize.h"
+#include "formats/choose_scale.h"
+#include "formats/hadamard.h"
+
+namespace fp4lab {
+namespace {
+
+/// Hadamard groups and blocks run along rows for Rx1 and col specs, along columns otherwise.
+bool runs_along_rows(const QuantSpec& spec) { return spec.block.cols == 1 && spec.block.rows != 1; }
+
+std::size_t padded(std::size_t n, std::size_t group) { return (n + group - 1) / group * group; }
+
+/// Visits the Hadamard groups of a padded matrix: start pointer and stride.
+template <class F>
+void for_each_group(const QuantSpec& spec, std::vector<float>& m, std::size_t rows,
+                    std::size_t cols, F&& f) {
+  const std::size_t g = spec.hadamard;
+  if (runs_along_rows(spec)) {
+#pragma omp parallel for schedule(static)
+    for (std::size_t r = 0; r < rows; r += g) {
+      for (std::size_t c = 0; c < cols; ++c) f(m.data() + r * cols + c, cols);
+    }
+  } else {
+#pragma omp parallel for schedule(static)
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < cols; c += g) f(m.data() + r * cols + c, std::size_t{1});
+    }
+  }
+}
+
+/// Clamps to +-bound; NaN passes.
+void clip(const QuantSpec& spec, std::vector<float>& m) {
+  if (spec.clip == ClipKind::none || m.empty()) return;
+  float bound = static_cast<float>(spec.clip_arg);
+  if (spec.clip == ClipKind::percentile) {
+    const BlockView all{m.data(), 0, 1, static_cast<std::uint32_t>(m.size()), 0, 1};
+    bound = abs_percentile(all, spec.clip_arg);
+  }
+  for (float& x : m) {
+    if (x > bound) x = bound;
+    if (x < -bound) x = -bound;
+  }
+}
+
+BlockView block_view(const BlockGrid& grid, const float* data, std::size_t i, std::size_t j) {
+  BlockView v;
+  const std::size_t r0 = i * grid.block_rows, c0 = j * grid.block_cols;
+  v.data = data;
+  v.offset = r0 * grid.cols + c0;
+  v.rows = static_cast<std::uint32_t>(std::min(grid.block_rows, grid.rows - r0));
+  v.cols = static_cast<std::uint32_t>(std::min(grid.block_cols, grid.cols - c0));
+  v.row_stride = grid.cols;
+  v.col_stride = 1;
+  return v;
+}
+
+/// Global amax of one scope. Finite elements only, so that a bad element costs its own block and
+/// nothing else; Transformer Engine's reference and amax-nan=ignore take infinities too.
+float scope_amax(const QuantSpec& spec, const BlockView& v) {
+  if (spec.amax_nan == AmaxNan::ignore) return block_amax(v, AmaxNan::ignore);
+  if (spec.profile == Profile::te || spec.profile == Profile::te_4over6) return block_amax(v);
+  return finite_amax(v);
+}
+
+/// The tensor amax, row by row in parallel: a maximum does not depend on order.
+float tensor_amax(const QuantSpec& spec, const float* data, std::size_t rows, std::size_t cols) {
+  std::vector<float> part(rows);
+#pragma omp parallel for schedule(static)
+  for (std::size_t r = 0; r < rows; ++r) {
+    part[r] = scope_amax(spec, {data, r * cols, 1, static_cast<std::uint32_t>(cols), cols, 1});
+  }
+  const BlockView all{part.data(), 0, 1, static_cast<std::uint32_t>(rows), 0, 1};
+  return block_amax(all);
+}
+
+/// Which scope of the global factor a block's first element lies in.
+struct GlobalScopes {
+  GlobalScope scope;
+  std::size_t per_row = 1;
+  std::size_t index(std::size_t row, std::size_t col) const {
+    switch (scope) {
+      case GlobalScope::row:
+        return row;
+      case GlobalScope::row_block128:
+        return row * per_row + col / 128;
+      default:
+        return 0;
+    }
+  }
+};
+
+std::vector<GlobalFactor> global_factors(const QuantSpec& spec, const float* data,
+                                         std::size_t rows, std::size_t cols,
+                                         const GlobalScopes& scopes) {
+  std::vector<GlobalFactor> g;
+  switch (spec.global) {
+    case GlobalScope::none:
+      g.push_back(global_factor(spec, 0.0f));
+      break;
+    case GlobalScope::tensor:
+      g.push_back(global_factor(spec, tensor_amax(spec, data, rows, cols)));
+      break;
+    case GlobalScope::row:
+    case GlobalScope::row_block128:
+      for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t s = 0; s < scopes.per_row; ++s) {
+          const std::size_t c0 = spec.global == GlobalScope::row ? 0 : 128 * s;
+          const std::size_t n = spec.global == GlobalScope::row
+                                    ? cols
+                                    : std::min<std::size_t>(128, cols - c0);
+          g.push_back(global_factor(
+              spec, scope_amax(spec, {data, r * cols + c0, 1, static_cast<std::uint32_t>(n), cols,
+                                      1})));
+        }
+      }
+      break;
+  }
+  return g;
+}
+
+/// Two-level scopes must not cut through a block: 2-D blocks span rows, and rows have their own g.
+void check_scopes(const QuantSpec& spec, const BlockGrid& grid) {
+  const bool spans_rows = grid.block_rows > 1 && grid.rows > 1;
+  const bool cuts_columns = spec.global == GlobalScope::row_block128 &&
+                            (grid.block_cols > 128 || 128 % grid.block_cols != 0);
+  if ((spec.global == GlobalScope::row || spec.global == GlobalScope::row_block128) &&
+      (spans_rows || cuts_columns)) {
+    throw std::invalid_argument(
+        "a global factor per row or 1x128 span needs blocks inside it (1xC with C dividing 128)");
+  }
+}
+
+std::uint64_t count_saturated(const QuantSpec& spec, const BlockScale& b, const BlockView& v) {
+  if (b.poisoned || b.zero_codes || spec.scheme == Scheme::hif4) return 0;
+  const ElementFormat f = detail::chosen_element(spec, b.choice);
+  const float hi = static_cast<float>(max_value(f)), lo = static_cast<float>(min_value(f));
+  const bool integer = spec.scheme == Scheme::if4 && b.choice != 0;
+  std::uint64_t n = 0;
+  for_each_element(v, [&](float x, std::uint64_t) {
+    float y = b.scaled(x);
+    if (integer) y = mul_rn(y, kIf4In);
+    if (b.zero_point != 0) y = add_rn(y, static_cast<float>(b.zero_point));
+    if (y > hi || y < lo) ++n;
+  });
+  return n;
+}
+
+template <class Code>
+void quantize_blocks(QuantizedTensor& q, const float* data, const std::vector<GlobalFactor>& g,
+                     const GlobalScopes& scopes, const QuantizeOptions& o, Code* codes) {
+  const BlockGrid& grid = q.grid;
+  const bool asymmetric = !q.zero_points.empty();
+  std::uint64_t saturated = 0;
+  const std::size_t blocks = grid.blocks();
+#pragma omp parallel for schedule(static) reduction(+ : saturated)
+  for (std::size_t n = 0; n < blocks; ++n) {
+    const BlockView v = block_view(grid, data, n / grid.grid_cols, n % grid.grid_cols);
+    const GlobalFactor& factor =
+        g[scopes.index(n / grid.grid_cols * grid.block_rows, n % grid.grid_cols * grid.block_cols)];
+    const BlockScale b = quantize_block(q.spec, factor, v, o.random, codes, o.external_amax);
+    q.scale_codes[n] = b.code;
+    if (asymmetric) q.zero_points[n] = b.zero_point;
+    saturated += count_saturated(q.spec, b, v);
+  }
+  q.saturated = saturated;
+}
+
+}  // namespace
+
+BlockGrid make_grid(const BlockShape& shape, std::size_t rows, std::size_t cols) {
+  BlockGrid g;
+  g.rows = rows;
+  g.cols = cols;
+  g.block_rows = shape.rows == 0 ? std::max<std::size_t>(rows, 1) : shape.rows;
+  g.block_cols = shape.cols == 0 ? std::max<std::size_t>(cols, 1) : shape.cols;
+  g.grid_rows = (rows + g.block_rows - 1) / g.block_rows;
+  g.grid_cols = (cols + g.block_cols - 1) / g.block_cols;
+  if (rows == 0 || cols == 0) g.grid_rows = g.grid_cols = 0;
+  return g;
+}
+
+QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
+                         std::span<const std::size_t> shape, const QuantizeOptions& options) {
+  QuantizedTensor q;
+  q.spec = spec;
+  q.shape.assign(shape.begin(), shape.end());
+  q.cols = shape.empty() ? 1 : shape.back();
+  q.rows = 1;
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i) q.rows *= shape[i];
+  if (q.rows * q.cols != data.size()) {
+    throw std::invalid_argument("quantize: the shape does not match the number of elements");
+  }
+  std::size_t rows = q.rows, cols = q.cols;
+
+  // Prescale and Hadamard work on a copy, padded with zeros along the transformed axis.
+  std::vector<float> copy;
+  const bool transformed = spec.hadamard != 0;
+  if (transformed || spec.prescale != 1.0f || spec.clip != ClipKind::none) {
+    if (transformed) (runs_along_rows(spec) ? rows : cols) =
+        padded(runs_along_rows(spec) ? rows : cols, spec.hadamard);
+    copy.assign(rows * cols, 0.0f);
+    for (std::size_t r = 0; r < q.rows; ++r) {
+      for (std::size_t c = 0; c < q.cols; ++c) {
+        const float x = data[r * q.cols + c];
+        copy[r * cols + c] = spec.prescale == 1.0f ? x : mul_rn(x, spec.prescale);
+      }
+    }
+    if (transformed) {
+      q.signs = spec.signs;
+      q.hadamard_stream = options.random.stream;
+      const HadamardSignBits signs = hadamard_signs(q.signs, spec.hadamard, q.hadamard_stream);
+      for_each_group(spec, copy, rows, cols, [&](float* x, std::size_t stride) {
+        hadamard_forward(x, spec.hadamard, stride, signs);
+      });
+    }
+    clip(spec, copy);
+  }
+  const float* source = copy.empty() ? data.data() : copy.data();
+
+  q.grid = make_grid(spec.block, rows, cols);
+  check_scopes(spec, q.grid);
+  GlobalScopes scopes{spec.global};
+  if (spec.global == GlobalScope::row_block128) scopes.per_row = (cols + 127) / 128;
+  const std::vector<GlobalFactor> g = global_factors(spec, source, rows, cols, scopes);
+  if (spec.has_global()) {
+    for (const GlobalFactor& f : g) q.global.push_back(f.decode);
+  }
+  q.scale_codes.resize(q.grid.blocks());
+  if (detail::is_asymmetric(spec)) q.zero_points.resize(q.grid.blocks());
+  if (spec.element.bits <= 8) {
+    q.codes.resize(rows * cols);
+    quantize_blocks(q, source, g, scopes, options, q.codes.data());
+  } else {
+    q.wide_codes.resize(rows * cols);
+    quantize_blocks(q, source, g, scopes, options, q.wide_codes.data());
+  }
+  return q;
+}
+
+std::vector<float> dequantize(const QuantizedTensor& q) {
+  const BlockGrid& grid = q.grid;
+  std::vector<float> out(grid.rows * grid.cols);
+  GlobalScopes scopes{q.spec.global};
+  if (q.spec.global == GlobalScope::row_block128) scopes.per_row = (grid.cols + 127) / 128;
+  const std::size_t blocks = grid.blocks();
+#pragma omp parallel for schedule(static)
+  for (std::size_t n = 0; n < blocks; ++n) {
+    const BlockView v = block_view(grid, out.data(), n / grid.grid_cols, n % grid.grid_cols);
+    const BlockScale b = scale_from_code(q.spec, q.scale_codes[n],
+                                         q.zero_points.empty() ? 0 : q.zero_points[n]);
+    GlobalFactor g;
+    if (!q.global.empty()) {
+      g.decode = q.global[scopes.index(n / grid.grid_cols * grid.block_rows,
+                                       n % grid.grid_cols * grid.block_cols)];
+    }
+    for (std::uint32_t r = 0; r < v.rows; ++r) {
+      for (std::uint32_t c = 0; c < v.cols; ++c) {
+        const std::uint64_t i = v.index(r, c);
+        out[i] = dequantize_element(q.spec, b, g, q.code_at(i), c);
+      }
+    }
+  }
+  if (q.spec.hadamard != 0) {
+    const HadamardSignBits signs = hadamard_signs(q.signs, q.spec.hadamard, q.hadamard_stream);
+    for_each_group(q.spec, out, grid.rows, grid.cols, [&](float* x, std::size_t stride) {
+      hadamard_inverse(x, q.spec.hadamard, stride, signs);
+    });
+  }
+  const bool cropped = grid.rows != q.rows || grid.cols != q.cols;
+  if (!cropped && q.spec.prescale == 1.0f) return out;
+  std::vector<float> result(q.rows * q.cols);
+  for (std::size_t r = 0; r < q.rows; ++r) {
+    for (std::size_t c = 0; c < q.cols; ++c) {
+      const float y = out[r * grid.cols + c];
+      result[r * q.cols + c] = q.spec.prescale == 1.0f ? y : div_rn(y, q.spec.prescale);
+    }
+  }
+  return result;
+}
+
+std::vector<float> fake_quantize(const QuantSpec& spec, std::span<const float> data,
+                                 std::span<const std::size_t> shape,
+                                 const QuantizeOptions& options) {
+  return dequantize(quantize(spec, data, shape, options));
+}
+
+ScaleMatrix scale_matrix(const QuantizedTensor& q) {
+  const BlockGrid& grid = q.grid;
+  const BlockShape& shape = q.spec.block;
+  ScaleMatrix m;
+  // One row a block row for Rx1, col and tensor; otherwise every matrix row shows its block's scale.
+  const bool one_per_block = shape.rows == 0 || shape.cols == 1;
+  m.rows = one_per_block ? grid.grid_rows : grid.rows;
+  m.cols = grid.grid_cols;
+  if (grid.blocks() == 0) m.rows = m.cols = 0;
+  m.codes.reserve(m.rows * m.cols);
+  for (std::size_t r = 0; r < m.rows; ++r) {
+    const std::size_t i = one_per_block ? r : r / grid.block_rows;
+    for (std::size_t j = 0; j < m.cols; ++j) m.codes.push_back(q.scale_codes[i * grid.grid_cols + j]);
+  }
+  return m;
+}
+
+}  // namespace fp4lab
