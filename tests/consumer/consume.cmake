@@ -21,9 +21,10 @@ function(require_text what text wanted)
   endif()
 endfunction()
 
-# Configures, builds and runs the project in a fresh folder; checks a flag in its compile commands.
+# Configures, builds and runs the project in a fresh folder; checks a flag in its compile commands,
+# and that it was not compiled against the source tree by accident.
 function(build_and_run program flag)
-  set(build "${WORK}/${program}")
+  set(build "${WORK}/${STEP}")
   file(REMOVE_RECURSE "${build}")
   run("${CMAKE_COMMAND}" -S "${project}" -B "${build}" -G "${GENERATOR}"
       "-DCMAKE_MAKE_PROGRAM=${MAKE_PROGRAM}" "-DCMAKE_CXX_COMPILER=${CXX}"
@@ -33,10 +34,12 @@ function(build_and_run program flag)
   if(EXISTS "${build}/compile_commands.json")
     file(READ "${build}/compile_commands.json" commands)
     require_text("the compile command of ${program}" "${commands}" "${flag}")
-    string(FIND "${commands}" "${SOURCE}/formats" at)
-    if(NOT at EQUAL -1)
-      message(FATAL_ERROR "${program} was compiled against the source tree:\n${commands}")
-    endif()
+    foreach(way IN ITEMS "-I${SOURCE} " "-isystem ${SOURCE} " "-isystem=${SOURCE} ")
+      string(FIND "${commands}" "${way}" at)
+      if(NOT at EQUAL -1 AND NOT STEP STREQUAL "add_subdirectory")
+        message(FATAL_ERROR "${program} was compiled against the source tree:\n${commands}")
+      endif()
+    endforeach()
   endif()
   run("${build}/${program}")
   message(STATUS "${run_output}")
@@ -65,6 +68,15 @@ if(STEP STREQUAL "install")
 
 elseif(STEP STREQUAL "find_package")
   build_and_run(consumer "-ffp-contract=off")
+
+elseif(STEP STREQUAL "add_subdirectory")
+  build_and_run(consumer "-ffp-contract=off" "-DFP4LAB_SOURCE=${SOURCE}")
+  # As a guest fp4lab keeps its tests, benchmarks and install rules to itself.
+  file(STRINGS "${WORK}/${STEP}/CMakeCache.txt" switched_on
+    REGEX "^FP4LAB_(BUILD_TESTS|BUILD_BENCH|INSTALL):BOOL=ON")
+  if(switched_on)
+    message(FATAL_ERROR "on by default in somebody else's project: ${switched_on}")
+  endif()
 
 elseif(STEP STREQUAL "cuda")
   build_and_run(consumer_cuda "--fmad=false" -DCONSUMER_CUDA=ON "-DCMAKE_CUDA_COMPILER=${NVCC}"
