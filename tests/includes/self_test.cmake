@@ -21,7 +21,8 @@ function(tree)
   file(WRITE "${WORK}/cuda/good.cu" "#include \"cuda/a.h\"\n#include \"sim/b.h\"\n#include <cuda_fp4.h>\n")
   file(WRITE "${WORK}/data/good.cpp" "#include \"data/error.h\"\n#include \"formats/a.h\"\n#include <hdf5.h>\n")
   file(WRITE "${WORK}/experiments/good.cpp"
-    "#include \"cuda/a.h\"\n#include \"data/a.h\"\n#include \"experiments/a.h\"\n#include <CLI/CLI.hpp>\n")
+    "#include \"cuda/a.h\"\n#include \"data/a.h\"\n#include \"experiments/a.h\"\n#include <CLI/CLI.hpp>\n"
+    "#include \"fp4lab_commit.h\"\n")
   file(WRITE "${WORK}/tests/oracle/good.cpp"
     "#include \"tests/oracle/exact.h\"\n#include <boost/multiprecision/cpp_int.hpp>\n"
     "#include <gtest/gtest.h>\n#include <vector>\n")
@@ -44,6 +45,7 @@ set(bad
   "formats/macro.h|#include SOME_HEADER"
   "formats/sibling.h|#include \"rounding.h\""
   "formats/deep/relative.h|#include \"../block.h\""
+  "formats/generated.h|#include \"fp4lab_commit.h\""
   "sim/up.cpp|#include \"cuda/kernel.h\""
   "sim/sideways.h|#include \"data/npy.h\""
   "cuda/up.cu|#include \"experiments/run.h\""
