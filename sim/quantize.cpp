@@ -306,4 +306,59 @@ ScaleMatrix scale_matrix(const QuantizedTensor& q) {
   return m;
 }
 
+namespace {
+
+template <class T>
+std::vector<T> transposed(std::span<const T> m, std::size_t rows, std::size_t cols) {
+  std::vector<T> t(m.size());
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t c = 0; c < cols; ++c) t[c * rows + r] = m[r * cols + c];
+  }
+  return t;
+}
+
+QuantizedTensor transpose_codes(const QuantizedTensor& q) {
+  const BlockShape& b = q.spec.block;
+  const bool square = b.rows == b.cols;
+  const bool one_global = q.spec.global == GlobalScope::none || q.spec.global == GlobalScope::tensor;
+  if (!square || !one_global || q.spec.hadamard != 0) {
+    throw std::invalid_argument(
+        "codes transpose onto themselves only for square blocks or one scale a tensor, without "
+        "Hadamard and without a global factor per row");
+  }
+  QuantizedTensor t = q;
+  t.shape = {q.cols, q.rows};
+  std::swap(t.rows, t.cols);
+  t.grid = make_grid(b, q.grid.cols, q.grid.rows);
+  t.codes = transposed<std::uint8_t>(q.codes, q.codes.empty() ? 0 : q.grid.rows, q.grid.cols);
+  t.wide_codes =
+      transposed<std::uint32_t>(q.wide_codes, q.wide_codes.empty() ? 0 : q.grid.rows, q.grid.cols);
+  t.scale_codes = transposed<std::uint32_t>(q.scale_codes, q.grid.grid_rows, q.grid.grid_cols);
+  t.zero_points = transposed<std::int32_t>(
+      q.zero_points, q.zero_points.empty() ? 0 : q.grid.grid_rows, q.grid.grid_cols);
+  return t;
+}
+
+}  // namespace
+
+QuantizedTensor quantize_transposed(const QuantizedTensor& q, std::span<const float> data,
+                                    const QuantSpec& spec, TransposeSource source,
+                                    const QuantizeOptions& options) {
+  const std::size_t shape[2] = {q.cols, q.rows};
+  switch (source) {
+    case TransposeSource::codes:
+      return transpose_codes(q);
+    case TransposeSource::quantized: {
+      const std::vector<float> y = dequantize(q);
+      return quantize(spec, transposed<float>(y, q.rows, q.cols), shape, options);
+    }
+    case TransposeSource::high_precision:
+      break;
+  }
+  if (data.size() != q.rows * q.cols) {
+    throw std::invalid_argument("quantize_transposed: the data are not those of the tensor");
+  }
+  return quantize(spec, transposed<float>(data, q.rows, q.cols), shape, options);
+}
+
 }  // namespace fp4lab

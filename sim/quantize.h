@@ -76,4 +76,18 @@ struct ScaleMatrix {
 };
 ScaleMatrix scale_matrix(const QuantizedTensor& q);
 
+/// Where the operand of a transposed product comes from (formats.md 4.3).
+enum class TransposeSource : std::uint8_t {
+  high_precision,  ///< the original values, quantized again along the other axis (no double rounding)
+  quantized,       ///< the dequantized values, quantized again (double rounding, for ablation)
+  codes,           ///< the same codes and scales, transposed; needs square blocks or one scale
+};
+
+/// The transpose [cols, rows] of a tensor that was quantized from `data` as `q`. `spec` is the rule
+/// of the transposed copy (unused for `codes`). Throws std::invalid_argument where `codes` is asked
+/// for and the blocks do not transpose onto themselves.
+QuantizedTensor quantize_transposed(const QuantizedTensor& q, std::span<const float> data,
+                                    const QuantSpec& spec, TransposeSource source,
+                                    const QuantizeOptions& options = {});
+
 }  // namespace fp4lab
