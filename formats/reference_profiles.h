@@ -72,14 +72,21 @@ FP4LAB_HD constexpr float microxcaling_value(const ElementFormat& f, float v,
     const int lowest = 2 - (1 << (f.exponent_bits - 1));
     p = a == 0.0f ? 0 : floor_rounded_log2(a);
     if (p < lowest) p = lowest;
+    // 2^128 is Inf in binary32: v / Inf = 0, and 0 * Inf on the way back.
+    if (p > 127) return canonical_nan();
   }
   const int fraction = detail::fraction_bits(f);
   // v / 2^p * 2^fraction: two exact scalings (p and fraction are small).
   float t = detail::times_pow2(detail::times_pow2(a, -p), fraction);
   switch (r.kind) {
-    case RoundingKind::rne:
-      t = detail::rint_even(t);
+    case RoundingKind::rne: {
+      // floor(fl(t + 1/2)), one less at a tie above an even integer; just below 1/2 the sum rounds
+      // to 1, so that half a step minus an ulp goes up.
+      const bool tie_down = t < 0x1p23f && sub_rn(t, detail::floor_positive(t)) == 0.5f &&
+                            (static_cast<std::int32_t>(t) & 1) == 0;
+      t = tie_down ? detail::floor_positive(t) : detail::floor_positive(add_rn(t, 0.5f));
       break;
+    }
     case RoundingKind::rtz:
       t = detail::floor_positive(t);
       break;
@@ -196,6 +203,8 @@ FP4LAB_HD constexpr float tetrajet_value(const ElementFormat& f, float x, float 
 /// ranges before rounding half to even; no clamp.
 FP4LAB_HD constexpr float fouroversix_stochastic(float x, float noise) noexcept {
   const float a = abs_bits(x);
+  // The source computes all three ranges and masks: 2x overflows, and Inf * 0 is NaN.
+  if (!(a < 0x1p127f)) return canonical_nan();
   float q = 0.0f;
   if (a < 2.0f) {
     q = mul_rn(detail::rint_even(add_rn(mul_rn(2.0f, a), noise)), 0.5f);
