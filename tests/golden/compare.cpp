@@ -19,10 +19,22 @@ std::string hex(std::uint64_t value, int digits) {
 
 bool is_nan_bits(std::uint32_t b) { return (b & 0x7fffffffU) > 0x7f800000U; }
 
+std::set<std::string>& covered() {
+  static std::set<std::string> keys;
+  return keys;
+}
+
 }  // namespace
 
+const std::set<std::string>& compared_columns() { return covered(); }
+
+std::string column_key(const File& file, const std::string& column) {
+  return file.source() + ": " + file.stored_name(column);
+}
+
 Comparison::Comparison(const File& file, std::string column, std::string rule)
-    : source_(file.source()),
+    : key_(column_key(file, column)),
+      source_(file.source()),
       column_(std::move(column)),
       rule_(std::move(rule)),
       digits_(digits(file.at(column_).dtype())),
@@ -48,6 +60,7 @@ void Comparison::check_f32(std::size_t index, std::uint64_t input, float got, st
 }
 
 Comparison::~Comparison() {
+  if (compared_ + excluded_ != 0) covered().insert(key_);
   if (differing_ != 0) {
     ADD_FAILURE() << source_ << ": " << column_ << " against " << rule_ << ": " << differing_
                   << " of " << compared_ << " differ" << examples_;

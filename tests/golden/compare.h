@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "tests/golden/exclusions.h"
@@ -33,6 +34,7 @@ class Comparison {
   std::size_t differing() const { return differing_; }
 
  private:
+  std::string key_;
   std::string source_;
   std::string column_;
   std::string rule_;
@@ -43,5 +45,9 @@ class Comparison {
   std::size_t differing_ = 0;
   std::string examples_;
 };
+
+// Columns that a Comparison of this process has compared or excluded, as "source: column" of the stored tensor.
+const std::set<std::string>& compared_columns();
+std::string column_key(const File& file, const std::string& column);
 
 }  // namespace fp4lab::golden

@@ -6,6 +6,7 @@
 namespace fp4lab::golden {
 
 enum class Exclusion {
+  kMicroxcalingCppNan,
   kGfloatUnsignedNegative,
   kGfloatNoSubnormals,
   kTorchaoPoisonedBlock,

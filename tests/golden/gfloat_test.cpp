@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/convert.h"
+#include "formats/spec_text.h"
 #include "tests/golden/compare.h"
 #include "tests/golden/files.h"
 #include "tests/golden/scalar_columns.h"
@@ -108,7 +109,7 @@ TEST_P(GfloatRound, StochasticModels) {
     const Tensor& want = f.at(column);
     ASSERT_EQ(want.size(), x.size());
     ASSERT_EQ(random.size(), x.size());
-    Comparison comparison(f, column, rounding_name(rounding) + " gfloat-sat");
+    Comparison comparison(f, column, to_string(rounding) + " gfloat-sat");
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (excluded(format, x[i], comparison)) continue;
       const std::uint32_t code = encode(format, x[i], rounding, Policy::gfloat_sat,

@@ -3,6 +3,7 @@
 #include <array>
 #include <string_view>
 
+#include "formats/spec_text.h"
 #include "tests/golden/gv1.h"
 
 namespace fp4lab::golden {
@@ -71,10 +72,15 @@ constexpr std::array<Source, 9> kSources{{
     {"torchao", "", Policy::torchao, true},
 }};
 
+// True when `words`, separated by spaces, is empty or contains `word`.
 bool listed(std::string_view words, std::string_view word) {
   if (words.empty()) return true;
-  const std::string padded = " " + std::string(words) + " ";
-  return padded.find(" " + std::string(word) + " ") != std::string::npos;
+  while (true) {
+    const std::size_t end = words.find(' ');
+    if (words.substr(0, end) == word) return true;
+    if (end == std::string_view::npos) return false;
+    words.remove_prefix(end + 1);
+  }
 }
 
 }  // namespace
@@ -123,55 +129,8 @@ std::optional<ScalarRule> scalar_rule(const std::string& column, const std::stri
   throw Gv1Error("no rule for column '" + column + "'");
 }
 
-std::string policy_name(Policy policy) {
-  switch (policy) {
-    case Policy::cuda:
-      return "cuda";
-    case Policy::cuda_nosat:
-      return "cuda-nosat";
-    case Policy::ml_dtypes:
-      return "ml-dtypes";
-    case Policy::jax:
-      return "jax";
-    case Policy::torch:
-      return "torch";
-    case Policy::torchao:
-      return "torchao";
-    case Policy::te:
-      return "te";
-    case Policy::modelopt:
-      return "modelopt";
-    case Policy::fouroversix:
-      return "fouroversix";
-    case Policy::gfloat_sat:
-      return "gfloat-sat";
-    case Policy::gfloat_nosat:
-      return "gfloat-nosat";
-  }
-  return "?";
-}
-
-std::string rounding_name(const Rounding& r) {
-  switch (r.kind) {
-    case RoundingKind::rne:
-      return "rne";
-    case RoundingKind::rna:
-      return "rna";
-    case RoundingKind::rtz:
-      return "rtz";
-    case RoundingKind::rtp:
-      return "rtp";
-    case RoundingKind::rtn:
-      return "rtn";
-    case RoundingKind::odd:
-      return "odd";
-    default:
-      return "rounding " + std::to_string(static_cast<int>(r.kind)) + ":" + std::to_string(r.bits);
-  }
-}
-
 std::string ScalarRule::name() const {
-  return format + " " + rounding_name(rounding) + " " + policy_name(policy) +
+  return format + " " + to_string(rounding) + " " + to_string(policy) +
          (through_f32 ? " through binary32" : "");
 }
 

@@ -26,7 +26,4 @@ std::string format_id(const std::string& name);
 std::optional<ScalarRule> scalar_rule(const std::string& column, const std::string& file_format,
                                       bool f64);
 
-std::string policy_name(Policy policy);
-std::string rounding_name(const Rounding& rounding);
-
 }  // namespace fp4lab::golden

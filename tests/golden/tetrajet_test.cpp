@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <string>
+#include <utility>
 
 #include "formats/block.h"
 #include "formats/reference_profiles.h"
@@ -109,6 +110,53 @@ TEST_P(Tetrajet, ModesNoiseEmaAndTriton) {
             f, prefix + ":ema_dequant", rule + " ema", x, scales,
             [&](float v, float s, std::size_t i) { return stored(side(v, s, ema[i]) * s, bf16); });
       }
+    }
+  }
+}
+
+// The same through specs: what a user of mxfp4@tetrajet gets. Noise is handed in as random words.
+TEST_P(Tetrajet, Specs) {
+  const std::pair<const char*, const char*> bases[] = {{"e2_bits4", "mxfp4"},
+                                                       {"e2_bits6", "mxfp6-e2m3"},
+                                                       {"e3_bits6", "mxfp6-e3m2"},
+                                                       {"e4_bits8", "mxfp8-e4m3"},
+                                                       {"e5_bits8", "mxfp8-e5m2"}};
+  const char* const rules[] = {"absmax", "rceil", "pow2-floor", "floor"};
+  for (const auto& [stem, base] : bases) {
+    if (GetParam() != std::string(stem)) continue;
+    const File& f = file("mxfp4_tetrajet", stem);
+    const Matrix x = matrix(file("mx_inputs", "blocks32").at("x"));
+    for (int mode = 0; mode < 4; ++mode) {
+      const std::string prefix = "f32:mxscale" + std::to_string(mode);
+      std::string spec = std::string(base) + "@tetrajet,rule=" + rules[mode];
+      if (mode == 0) spec += ",scale=fp32";
+      const auto compare = [&](const std::string& column, const std::string& text,
+                               const Quantized& q) {
+        const std::vector<std::uint32_t>& want = f.at(column).u32();
+        ASSERT_EQ(q.values.size(), want.size());
+        Comparison comparison(f, column, text);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          comparison.check_f32(i, bits(x.values[i]), q.values[i], want[i]);
+        }
+      };
+      const Quantized q = quantize(spec, x);
+      compare(prefix + ":dequant", spec, q);
+      const std::vector<std::uint32_t>& scale = f.at(prefix + ":scale").u32();
+      ASSERT_EQ(q.scales.size(), scale.size());
+      Comparison scales(f, prefix + ":scale", spec);
+      for (std::size_t i = 0; i < scale.size(); ++i) {
+        scales.check_f32(i, i, q.scales[i], scale[i]);
+      }
+      if (!f.has(prefix + ":sr_noise")) continue;
+      std::vector<std::uint32_t> words;
+      for (const float noise : f.at(prefix + ":sr_noise").f32()) {
+        // u = noise + 1/2 is a multiple of 2^-24; a word holds it in its upper 24 bits.
+        const double u = (static_cast<double>(noise) + 0.5) * 0x1p24;
+        ASSERT_EQ(u, static_cast<double>(static_cast<std::uint32_t>(u)));
+        words.push_back(static_cast<std::uint32_t>(u) << 8);
+      }
+      spec += ",round=sr-noise";
+      compare(prefix + ":sr_dequant", spec, quantize(spec, x, words));
     }
   }
 }
