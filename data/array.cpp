@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

@@ -8,7 +8,7 @@
 #include "data/error.h"
 #include "data/npy.h"
 #include "data/samples.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

@@ -11,7 +11,7 @@
 #include "data/byte_source.h"
 #include "data/error.h"
 #include "data/npy.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

@@ -12,7 +12,7 @@
 #include <cstring>
 
 #include "data/error.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

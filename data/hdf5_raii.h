@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "data/error.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab::hdf5 {
 

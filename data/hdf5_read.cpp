@@ -9,7 +9,7 @@
 #include "data/hdf5_file.h"
 #include "data/hdf5_raii.h"
 #include "data/hdf5_types.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

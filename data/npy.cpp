@@ -8,7 +8,7 @@
 
 #include "data/byte_source.h"
 #include "data/error.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

@@ -4,7 +4,7 @@
 #include <bit>
 
 #include "data/error.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 
 namespace fp4lab {
 namespace {

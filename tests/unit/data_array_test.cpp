@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "data/array.h"
-#include "data/suggest.h"
+#include "formats/names.h"
 #include "temp_folder.h"
 
 namespace fp4lab {
