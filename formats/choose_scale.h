@@ -470,6 +470,47 @@ FP4LAB_HD constexpr BlockScale choose_scale(const QuantSpec& spec, const GlobalF
   return real_scale(div_rn(amax, q), sf, spec.zero_scale);
 }
 
+/// The random words of a block's chosen candidate: those of Four Over Six draw their own, so that
+/// the choice does not bias them.
+FP4LAB_HD constexpr RandomSource candidate_source(const QuantSpec& spec, const BlockScale& b,
+                                                  const RandomSource& random) noexcept {
+  return spec.rule == ScaleRule::four_over_six && spec.scheme == Scheme::nv
+             ? random.repeat(b.choice)
+             : random;
+}
+
+/// True when the scaled element lies beyond the largest value, before any clamping.
+FP4LAB_HD constexpr bool is_saturated(const QuantSpec& spec, const BlockScale& b, float x) {
+  if (b.poisoned || b.zero_codes || spec.scheme == Scheme::hif4) return false;
+  const ElementFormat f = detail::chosen_element(spec, b.choice);
+  float y = b.scaled(x);
+  if (spec.scheme == Scheme::if4 && b.choice != 0) y = mul_rn(y, kIf4In);
+  if (b.zero_point != 0) y = add_rn(y, static_cast<float>(b.zero_point));
+  return y > static_cast<float>(max_value(f)) || y < static_cast<float>(min_value(f));
+}
+
+/// True when a block's scale follows from its amax alone, not from the other elements.
+FP4LAB_HD constexpr bool needs_only_amax(const QuantSpec& spec) noexcept {
+  if (spec.scheme == Scheme::if4 || spec.scheme == Scheme::razer ||
+      spec.scheme == Scheme::hif4 || spec.scheme == Scheme::dialect) {
+    return false;
+  }
+  if (spec.scheme == Scheme::plain && detail::is_asymmetric(spec)) return false;
+  const ElementFormat& f = spec.element;
+  if (f.kind == FormatKind::integer && -f.min_int != f.max_int) return false;
+  switch (spec.rule) {
+    case ScaleRule::percentile:
+    case ScaleRule::mse:
+    case ScaleRule::lsq:
+    case ScaleRule::bias_search:
+    case ScaleRule::quest:
+    case ScaleRule::four_over_six:
+      return false;
+    default:
+      return true;
+  }
+}
+
 /// Quantizes one block: chooses its scale and writes the code of element (r, c) to
 /// `codes[view.index(r, c)]`.
 template <class Code>
@@ -477,10 +518,7 @@ FP4LAB_HD constexpr BlockScale quantize_block(const QuantSpec& spec, const Globa
                                               const BlockView& view, const RandomSource& random,
                                               Code* codes, float external_amax = -1.0f) {
   const BlockScale b = choose_scale(spec, g, view, external_amax);
-  // The candidates of Four Over Six draw their own words, so that choosing does not bias them.
-  const RandomSource source = spec.rule == ScaleRule::four_over_six && spec.scheme == Scheme::nv
-                                  ? random.repeat(b.choice)
-                                  : random;
+  const RandomSource source = candidate_source(spec, b, random);
   for (std::uint32_t r = 0; r < view.rows; ++r) {
     for (std::uint32_t c = 0; c < view.cols; ++c) {
       const std::uint64_t i = view.index(r, c);

@@ -6,12 +6,10 @@
 #include "formats/block_quantize.h"
 #include "formats/choose_scale.h"
 #include "formats/hadamard.h"
+#include "sim/quantize_plan.h"
 
 namespace fp4lab {
 namespace {
-
-/// Hadamard groups and blocks run along rows for Rx1 and col specs, along columns otherwise.
-bool runs_along_rows(const QuantSpec& spec) { return spec.block.cols == 1 && spec.block.rows != 1; }
 
 std::size_t padded(std::size_t n, std::size_t group) { return (n + group - 1) / group * group; }
 
@@ -36,11 +34,7 @@ void for_each_group(const QuantSpec& spec, std::vector<float>& m, std::size_t ro
 /// Clamps to +-bound; NaN passes.
 void clip(const QuantSpec& spec, std::vector<float>& m) {
   if (spec.clip == ClipKind::none || m.empty()) return;
-  float bound = static_cast<float>(spec.clip_arg);
-  if (spec.clip == ClipKind::percentile) {
-    const BlockView all{m.data(), 0, 1, static_cast<std::uint32_t>(m.size()), 0, 1};
-    bound = abs_percentile(all, spec.clip_arg);
-  }
+  const float bound = clip_bound(spec, m);
   for (float& x : m) {
     if (x > bound) x = bound;
     if (x < -bound) x = -bound;
@@ -136,17 +130,8 @@ void check_scopes(const QuantSpec& spec, const BlockGrid& grid) {
 }
 
 std::uint64_t count_saturated(const QuantSpec& spec, const BlockScale& b, const BlockView& v) {
-  if (b.poisoned || b.zero_codes || spec.scheme == Scheme::hif4) return 0;
-  const ElementFormat f = detail::chosen_element(spec, b.choice);
-  const float hi = static_cast<float>(max_value(f)), lo = static_cast<float>(min_value(f));
-  const bool integer = spec.scheme == Scheme::if4 && b.choice != 0;
   std::uint64_t n = 0;
-  for_each_element(v, [&](float x, std::uint64_t) {
-    float y = b.scaled(x);
-    if (integer) y = mul_rn(y, kIf4In);
-    if (b.zero_point != 0) y = add_rn(y, static_cast<float>(b.zero_point));
-    if (y > hi || y < lo) ++n;
-  });
+  for_each_element(v, [&](float x, std::uint64_t) { n += is_saturated(spec, b, x) ? 1u : 0u; });
   return n;
 }
 
@@ -184,25 +169,50 @@ BlockGrid make_grid(const BlockShape& shape, std::size_t rows, std::size_t cols)
   return g;
 }
 
-QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
-                         std::span<const std::size_t> shape, const QuantizeOptions& options) {
+std::size_t global_scopes_per_row(const QuantSpec& spec, const BlockGrid& grid) {
+  return spec.global == GlobalScope::row_block128 ? (grid.cols + 127) / 128 : 1;
+}
+
+float clip_bound(const QuantSpec& spec, std::span<const float> prepared) {
+  if (spec.clip != ClipKind::percentile) return static_cast<float>(spec.clip_arg);
+  const BlockView all{prepared.data(), 0, 1, static_cast<std::uint32_t>(prepared.size()), 0, 1};
+  return abs_percentile(all, spec.clip_arg);
+}
+
+QuantizedTensor plan_quantization(const QuantSpec& spec, std::size_t size,
+                                  std::span<const std::size_t> shape,
+                                  const QuantizeOptions& options) {
   QuantizedTensor q;
   q.spec = spec;
   q.shape.assign(shape.begin(), shape.end());
   q.cols = shape.empty() ? 1 : shape.back();
   q.rows = 1;
   for (std::size_t i = 0; i + 1 < shape.size(); ++i) q.rows *= shape[i];
-  if (q.rows * q.cols != data.size()) {
+  if (q.rows * q.cols != size) {
     throw std::invalid_argument("quantize: the shape does not match the number of elements");
   }
   std::size_t rows = q.rows, cols = q.cols;
+  if (spec.hadamard != 0) {
+    std::size_t& along = runs_along_rows(spec) ? rows : cols;
+    along = padded(along, spec.hadamard);
+    q.signs = spec.signs;
+    q.hadamard_stream = options.random.stream;
+  }
+  q.grid = make_grid(spec.block, rows, cols);
+  check_scopes(spec, q.grid);
+  q.scale_codes.resize(q.grid.blocks());
+  if (detail::is_asymmetric(spec)) q.zero_points.resize(q.grid.blocks());
+  return q;
+}
 
-  // Prescale and Hadamard work on a copy, padded with zeros along the transformed axis.
+QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
+                         std::span<const std::size_t> shape, const QuantizeOptions& options) {
+  QuantizedTensor q = plan_quantization(spec, data.size(), shape, options);
+  const std::size_t rows = q.grid.rows, cols = q.grid.cols;
+
+  // Prescale, Hadamard and clip work on a copy, padded with zeros along the transformed axis.
   std::vector<float> copy;
-  const bool transformed = spec.hadamard != 0;
-  if (transformed || spec.prescale != 1.0f || spec.clip != ClipKind::none) {
-    if (transformed) (runs_along_rows(spec) ? rows : cols) =
-        padded(runs_along_rows(spec) ? rows : cols, spec.hadamard);
+  if (spec.hadamard != 0 || spec.prescale != 1.0f || spec.clip != ClipKind::none) {
     copy.assign(rows * cols, 0.0f);
     for (std::size_t r = 0; r < q.rows; ++r) {
       for (std::size_t c = 0; c < q.cols; ++c) {
@@ -210,9 +220,7 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
         copy[r * cols + c] = spec.prescale == 1.0f ? x : mul_rn(x, spec.prescale);
       }
     }
-    if (transformed) {
-      q.signs = spec.signs;
-      q.hadamard_stream = options.random.stream;
+    if (spec.hadamard != 0) {
       const HadamardSignBits signs = hadamard_signs(q.signs, spec.hadamard, q.hadamard_stream);
       for_each_group(spec, copy, rows, cols, [&](float* x, std::size_t stride) {
         hadamard_forward(x, spec.hadamard, stride, signs);
@@ -222,16 +230,11 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
   }
   const float* source = copy.empty() ? data.data() : copy.data();
 
-  q.grid = make_grid(spec.block, rows, cols);
-  check_scopes(spec, q.grid);
-  GlobalScopes scopes{spec.global};
-  if (spec.global == GlobalScope::row_block128) scopes.per_row = (cols + 127) / 128;
+  const GlobalScopes scopes{spec.global, global_scopes_per_row(spec, q.grid)};
   const std::vector<GlobalFactor> g = global_factors(spec, source, rows, cols, scopes);
   if (spec.has_global()) {
     for (const GlobalFactor& f : g) q.global.push_back(f.decode);
   }
-  q.scale_codes.resize(q.grid.blocks());
-  if (detail::is_asymmetric(spec)) q.zero_points.resize(q.grid.blocks());
   if (spec.element.bits <= 8) {
     q.codes.resize(rows * cols);
     quantize_blocks(q, source, g, scopes, options, q.codes.data());
@@ -245,8 +248,7 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
 std::vector<float> dequantize(const QuantizedTensor& q) {
   const BlockGrid& grid = q.grid;
   std::vector<float> out(grid.rows * grid.cols);
-  GlobalScopes scopes{q.spec.global};
-  if (q.spec.global == GlobalScope::row_block128) scopes.per_row = (grid.cols + 127) / 128;
+  const GlobalScopes scopes{q.spec.global, global_scopes_per_row(q.spec, grid)};
   const std::size_t blocks = grid.blocks();
 #pragma omp parallel for schedule(static)
   for (std::size_t n = 0; n < blocks; ++n) {
