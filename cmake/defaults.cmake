@@ -16,6 +16,9 @@ endif()
 add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-ffp-contract=off>")
 add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic>")
 
+# Debian 12 and Ubuntu 24.04 have HDF5 1.10; newer releases keep its C interface under this name.
+add_compile_definitions(H5_USE_110_API)
+
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   # GCC 13 and 14 take any function that is given a temporary for one that returns a part of it.
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wno-dangling-reference>")
