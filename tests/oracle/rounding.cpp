@@ -242,8 +242,11 @@ std::string neighbours_text(const Format& format, const Number& x) {
     case CodeValue::Meaning::kInfinite:
       return v.negative ? "-inf" : "inf";
     default:
-      return (v.negative && v.value == 0 ? "-" : "") + to_text(v.value);
+      break;
   }
+  std::string text = v.negative && v.value == 0 ? "-" : "";
+  text += to_text(v.value);
+  return text;
 }
 
 }  // namespace fp4lab_oracle

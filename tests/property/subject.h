@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <string>
 
 #include "formats/fp4lab.h"
@@ -55,7 +56,9 @@ inline std::string value_text(const oracle::Format& f, std::uint32_t code) {
     case oracle::CodeValue::Meaning::kFinite:
       break;
   }
-  return (v.negative && v.value == 0 ? "-" : "") + oracle::to_text(v.value);
+  std::string text = v.negative && v.value == 0 ? "-" : "";
+  text += oracle::to_text(v.value);
+  return text;
 }
 
 /// "e2m1/rne 0x3e800001 (0.25000003) -> got 0x0 (0) want 0x1 (0.5); neighbours 0 | 0.5"
@@ -68,7 +71,7 @@ inline std::string mismatch(const oracle::Format& f, const std::string& rule, st
          oracle::neighbours_text(f, oracle::from_binary32(bits));
 }
 
-/// Reports the first few mismatches of a test in full and counts the rest.
+/// Reports the first few mismatches of a test in full and counts the rest. Threads may share one.
 class Mismatches {
  public:
   ~Mismatches() {
@@ -76,14 +79,13 @@ class Mismatches {
   }
   template <class MakeText>
   void add(const MakeText& make_text) {
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (++count_ <= kShown) ADD_FAILURE() << make_text();
   }
-  /// Enough seen: the caller may stop early.
-  bool many() const { return count_ > kEnough; }
 
  private:
   static constexpr std::uint64_t kShown = 5;
-  static constexpr std::uint64_t kEnough = 100000;
+  std::mutex mutex_;
   std::uint64_t count_ = 0;
 };
 

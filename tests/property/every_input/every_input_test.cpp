@@ -1,0 +1,133 @@
+// All 2^32 binary32 inputs of a format under a deterministic rounding, against the oracle.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "tests/oracle/breakpoints.h"
+#include "tests/property/every_input/walk.h"
+#include "tests/property/subject.h"
+
+namespace fp4lab_property {
+namespace {
+
+const WalkerTable& walkers_of(oracle::Mode mode) {
+  using fp4lab::RoundingKind;
+  switch (mode) {
+    case oracle::Mode::kRne:
+      return walkers<RoundingKind::rne>();
+    case oracle::Mode::kRna:
+      return walkers<RoundingKind::rna>();
+    case oracle::Mode::kRtz:
+      return walkers<RoundingKind::rtz>();
+#if !FP4LAB_WALK_MAIN
+    case oracle::Mode::kRnz:
+      return walkers<RoundingKind::rnz>();
+    case oracle::Mode::kRtp:
+      return walkers<RoundingKind::rtp>();
+    case oracle::Mode::kRtn:
+      return walkers<RoundingKind::rtn>();
+    case oracle::Mode::kOdd:
+      return walkers<RoundingKind::odd>();
+    case oracle::Mode::kRnLower:
+      return walkers<RoundingKind::rn_lower>();
+    case oracle::Mode::kRnUpper:
+      return walkers<RoundingKind::rn_upper>();
+    case oracle::Mode::kRdnp:
+      return walkers<RoundingKind::rdnp>();
+#endif
+    default:
+      throw std::logic_error("this program has no walkers for " + std::string(name(mode)));
+  }
+}
+
+/// A stretch of patterns of one sign and exponent field that must all have one code.
+struct Stretch {
+  std::uint32_t first, count, code;
+};
+
+std::vector<Stretch> stretches(const std::vector<oracle::Interval>& intervals) {
+  constexpr std::uint64_t kPiece = 1u << 21;  // divides an exponent field; evens out the threads
+  std::vector<Stretch> all;
+  for (const oracle::Interval& interval : intervals) {
+    std::uint64_t first = interval.first;
+    while (first <= interval.last) {
+      const std::uint64_t end =
+          std::min<std::uint64_t>((first / kPiece + 1) * kPiece, std::uint64_t{interval.last} + 1);
+      all.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(end - first),
+                     interval.code});
+      first = end;
+    }
+  }
+  return all;
+}
+
+void report(const Stretch& s, const oracle::Format& f, const fp4lab::ElementFormat& subject,
+            oracle::Mode mode, Mismatches& mismatches) {
+  for (std::uint32_t i = 0; i < s.count; ++i) {
+    const std::uint32_t bits = s.first + i;
+    const std::uint32_t got = fp4lab::encode(subject, float_of(bits), rounding_of(mode));
+    if (got == s.code) continue;
+    mismatches.add([&] { return mismatch(f, std::string(name(mode)), bits, got, s.code); });
+    return;
+  }
+  ADD_FAILURE() << f.id << "/" << name(mode) << " " << hex(s.first) << ".."
+                << hex(s.first + s.count - 1)
+                << ": the compile-time conversion differs, the run-time one does not";
+}
+
+using Pair = std::tuple<std::size_t, oracle::Mode>;  // row of the catalogue, rounding
+
+class EveryInput : public testing::TestWithParam<Pair> {};
+
+TEST_P(EveryInput, MatchesTheOracle) {
+  const auto [row, mode] = GetParam();
+  const fp4lab::FormatInfo& info = fp4lab::catalog()[row];
+  const oracle::Format& f = oracle::format(info.id);
+  const Walker walk = walkers_of(mode)[row];
+  const std::vector<Stretch> all = stretches(oracle::intervals(f, mode));
+
+  std::uint64_t covered = 0;
+  for (const Stretch& s : all) covered += s.count;
+  ASSERT_EQ(covered, std::uint64_t{1} << 32);
+
+  std::vector<char> differs(all.size(), 0);
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    differs[i] = walk(all[i].first, all[i].count, all[i].code) != 0;
+  }
+  Mismatches mismatches;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (differs[i]) report(all[i], f, info.format, mode, mismatches);
+  }
+}
+
+std::vector<Pair> pairs() {
+  std::vector<Pair> all;
+  for (const oracle::Mode mode : oracle::kDeterministicModes) {
+#if FP4LAB_WALK_MAIN
+    if (mode != oracle::Mode::kRne && mode != oracle::Mode::kRna && mode != oracle::Mode::kRtz) {
+      continue;
+    }
+#endif
+    for (std::size_t row = 0; row < kCatalogSize; ++row) {
+      if (walkers_of(mode)[row] != nullptr) all.emplace_back(row, mode);
+    }
+  }
+  return all;
+}
+
+// Names such as "All/EveryInput.MatchesTheOracle/e2m1_rn_lower".
+std::string pair_name(const testing::TestParamInfo<Pair>& pair) {
+  std::string text = std::string(fp4lab::catalog()[std::get<0>(pair.param)].id) + "_" +
+                     std::string(name(std::get<1>(pair.param)));
+  std::replace(text.begin(), text.end(), '-', '_');
+  return text;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryInput, testing::ValuesIn(pairs()), pair_name);
+
+}  // namespace
+}  // namespace fp4lab_property
