@@ -15,5 +15,6 @@
 #include "sim/math/log.h"
 #include "sim/math/logistic.h"
 #include "sim/math/normal.h"
+#include "sim/math/pow.h"
 #include "sim/math/root.h"
 #include "sim/math/trig.h"
