@@ -16,14 +16,14 @@ namespace detail {
 /// Round half to even to an integer, |t| < 2^22.
 FP4LAB_HD constexpr float rint_even(float t) noexcept {
   const float a = abs_bits(t);
-  if (a >= 0x1p23f) return t;
+  if (!(a < 0x1p23f)) return t;  // NaN too
   float n = static_cast<float>(static_cast<std::int32_t>(a));
   const float d = sub_rn(a, n);
   if (d > 0.5f || (d == 0.5f && (static_cast<std::int32_t>(n) & 1) != 0)) n = add_rn(n, 1.0f);
   return sign_bit(t) ? -n : n;
 }
 FP4LAB_HD constexpr float floor_positive(float a) noexcept {
-  return a >= 0x1p23f ? a : static_cast<float>(static_cast<std::int32_t>(a));
+  return a < 0x1p23f ? static_cast<float>(static_cast<std::int32_t>(a)) : a;  // NaN as it is
 }
 /// Scaling by 2^e in binary32 arithmetic, for any e in -300..300: 2^e itself may not exist.
 FP4LAB_HD constexpr float times_pow2(float x, int e) noexcept {
