@@ -20,8 +20,11 @@ else()
       set(CMAKE_CUDA_STANDARD 20)
       set(CMAKE_CUDA_STANDARD_REQUIRED ON)
       set(CMAKE_CUDA_EXTENSIONS OFF)
-    else()  # CMake 3.25.1 knows of no C++20 in nvcc
-      add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
+    else()  # CMake 3.25.1 knows of no C++20 in nvcc: tell it
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+      set(CMAKE_CUDA_STANDARD 20)
+      set(CMAKE_CUDA_EXTENSIONS OFF)
     endif()
     set(FP4LAB_HAVE_CUDA ON)
     message(STATUS "fp4lab: CUDA parts on, ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, "

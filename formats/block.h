@@ -91,7 +91,8 @@ FP4LAB_HD constexpr float finite_amax(const BlockView& b) {
 
 namespace detail {
 /// The k-th smallest |x| (k from 0) by bisection over bit patterns: no memory, no sort.
-FP4LAB_HD constexpr float order_statistic(const BlockView& b, std::uint64_t k) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float order_statistic(const BlockView& b,
+                                                                 std::uint64_t k) {
   std::uint32_t lo = 0, hi = 0x7FFFFFFFu;
   while (lo < hi) {
     const std::uint32_t mid = lo + (hi - lo) / 2;

@@ -23,12 +23,6 @@ inline constexpr float kIf4Out = 0.8571428571f;
 
 namespace detail {
 
-inline constexpr ElementFormat kE2M1 = minifloat(2, 1, 1);
-inline constexpr ElementFormat kInt4 = twos_complement(4, -7, 7);
-inline constexpr ElementFormat kHif4Element = sign_magnitude(3, -2);
-inline constexpr ElementFormat kRazerElements[4] = {e2m1_with(5.0), e2m1_with(-5.0),
-                                                    e2m1_with(8.0), e2m1_with(-8.0)};
-
 /// The element format a block's choice selects.
 FP4LAB_HD constexpr ElementFormat chosen_element(const QuantSpec& spec, std::uint8_t choice) {
   switch (spec.scheme) {
@@ -43,16 +37,16 @@ FP4LAB_HD constexpr ElementFormat chosen_element(const QuantSpec& spec, std::uin
 
 /// DialectFP4's magnitude of index i in half-units.
 FP4LAB_HD constexpr int dialect_half_units(unsigned id, unsigned i) noexcept {
-  constexpr std::uint64_t packed[16] = {
-      0xFB643210ull, 0xF9643210ull, 0xEB643210ull, 0xE9643210ull, 0xDA643210ull, 0xD8643210ull,
-      0xCA643210ull, 0xC8643210ull, 0xB9643210ull, 0xB7643210ull, 0xA9643210ull, 0xA7643210ull,
-      0x98643210ull, 0x97643210ull, 0x87643210ull, 0x86543210ull};
+  constexpr std::uint64_t packed[16] = {0xFB643210ull, 0xF9643210ull, 0xEB643210ull, 0xE9643210ull,
+                                        0xDA643210ull, 0xD8643210ull, 0xCA643210ull, 0xC8643210ull,
+                                        0xB9643210ull, 0xB7643210ull, 0xA9643210ull, 0xA7643210ull,
+                                        0x98643210ull, 0x97643210ull, 0x87643210ull, 0x86543210ull};
   return static_cast<int>((packed[id] >> (4 * i)) & 15u);
 }
 
 /// The rounding a candidate is judged with: stochastic modes are judged by nearest-even.
 FP4LAB_HD constexpr Rounding trial_rounding(const Rounding& r) noexcept {
-  return r.is_stochastic() ? kRne : r;
+  return r.is_stochastic() ? nearest_even() : r;
 }
 
 /// Bit positions of HiF4's micro-exponents in its 32-bit scale word: bits 0..7 E6M2, bits 8..15 one
@@ -67,25 +61,28 @@ FP4LAB_HD constexpr float hif4_scale(const QuantSpec& spec, std::uint32_t word,
 }  // namespace detail
 
 /// Code of element `x` (column `c` of its block) under a chosen scale; `word` is its random word.
-FP4LAB_HD constexpr std::uint32_t encode_element(const QuantSpec& spec, const BlockScale& b,
-                                                 float x, std::uint32_t c, const Rounding& r,
-                                                 std::uint32_t word) {
-  if (b.poisoned) return encode(detail::chosen_element(spec, b.choice), x, r, spec.policy, word);
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr std::uint32_t encode_element(const QuantSpec& spec,
+                                                                        const BlockScale& b,
+                                                                        float x, std::uint32_t c,
+                                                                        const Rounding& r,
+                                                                        std::uint32_t word) {
+  if (b.poisoned)
+    return encode_any(detail::chosen_element(spec, b.choice), x, r, spec.policy, word);
   if (b.zero_codes) return 0;
   switch (spec.scheme) {
     case Scheme::hif4: {
-      if (b.apply == Apply::none) return encode(spec.element, x, r, spec.policy, word);
+      if (b.apply == Apply::none) return encode_any(spec.element, x, r, spec.policy, word);
       const float s = detail::hif4_scale(spec, b.code, c);
-      return encode(spec.element, div_rn(x, s), r, spec.policy, word);
+      return encode_any(spec.element, div_rn(x, s), r, spec.policy, word);
     }
     case Scheme::if4:
       if (b.choice != 0) {
-        return encode(detail::chosen_element(spec, 1), mul_rn(b.scaled(x), kIf4In), r, spec.policy,
-                      word);
+        return encode_any(detail::chosen_element(spec, 1), mul_rn(b.scaled(x), kIf4In), r,
+                          spec.policy, word);
       }
-      return encode(detail::chosen_element(spec, 0), b.scaled(x), r, spec.policy, word);
+      return encode_any(detail::chosen_element(spec, 0), b.scaled(x), r, spec.policy, word);
     case Scheme::razer:
-      return encode(detail::chosen_element(spec, b.choice), b.scaled(x), r, spec.policy, word);
+      return encode_any(detail::chosen_element(spec, b.choice), b.scaled(x), r, spec.policy, word);
     case Scheme::dialect: {
       // Half-units first, then the nearest entry of the dialect, the lower one on a tie.
       const float half = mul_rn(2.0f, abs_bits(b.scaled(x)));
@@ -108,19 +105,19 @@ FP4LAB_HD constexpr std::uint32_t encode_element(const QuantSpec& spec, const Bl
   const float v = b.scaled(x);
   switch (spec.profile) {
     case Profile::microxcaling:
-      return encode(spec.element, microxcaling_value(spec.element, v, r), kRne, spec.policy);
+      return encode_any(spec.element, microxcaling_value(spec.element, v, r), nearest_even(),
+                        spec.policy);
     case Profile::microxcaling_cuda: {
-      const std::uint32_t code = encode(spec.element, v, r, spec.policy, word);
+      const std::uint32_t code = encode_any(spec.element, v, r, spec.policy, word);
       return code == spec.element.sign_mask() && spec.element.has_negative_zero() ? 0u : code;
     }
     case Profile::tetrajet: {
       const bool noise = r.is_stochastic();
       const float u = mul_rn(static_cast<float>(word >> 8), 0x1p-24f);
-      const float q =
-          tetrajet_value(spec.element, x, b.decode,
-                         noise ? TetrajetElement::noise : TetrajetElement::nearest,
-                         noise ? sub_rn(u, 0.5f) : 0.0f, TetrajetOptions{});
-      return encode(spec.element, q, kRne, spec.policy);
+      const float q = tetrajet_value(spec.element, x, b.decode,
+                                     noise ? TetrajetElement::noise : TetrajetElement::nearest,
+                                     noise ? sub_rn(u, 0.5f) : 0.0f, TetrajetOptions{});
+      return encode_any(spec.element, q, nearest_even(), spec.policy);
     }
     case Profile::modelopt:
     case Profile::quartet:
@@ -130,27 +127,27 @@ FP4LAB_HD constexpr std::uint32_t encode_element(const QuantSpec& spec, const Bl
     case Profile::fouroversix:
       if (spec.clamp) {
         const float top = qmax(spec.element);
-        return encode(spec.element, v > top ? top : v < -top ? -top : v, r, spec.policy, word);
+        return encode_any(spec.element, v > top ? top : v < -top ? -top : v, r, spec.policy, word);
       }
       break;
     default:
       break;
   }
   if (spec.element.kind == FormatKind::minifloat && !spec.element.is_signed &&
-      spec.element.exponent_bits == 0 && spec.scheme == Scheme::plain &&
-      b.apply == Apply::divide) {
+      spec.element.exponent_bits == 0 && spec.scheme == Scheme::plain && b.apply == Apply::divide) {
     // Asymmetric integers: round the signed quotient, then add the zero point.
     const float top = max_value(spec.element);
     float magnitude = abs_bits(v);
     if (magnitude > 65536.0f) magnitude = 65536.0f;
     const ElementFormat wide = detail::twos_complement(16, -32767, 32767);
-    const std::int32_t q = static_cast<std::int32_t>(
-        decode_f64(wide, encode(wide, sign_bit(v) ? -magnitude : magnitude, r, Policy::cuda, word)));
+    const std::int32_t q = static_cast<std::int32_t>(decode_f64(
+        wide, encode_any(wide, sign_bit(v) ? -magnitude : magnitude, r, Policy::cuda, word)));
     const std::int32_t z = q + b.zero_point;
-    return static_cast<std::uint32_t>(z < 0 ? 0 : z > static_cast<int>(top) ? static_cast<int>(top)
-                                                                            : z);
+    return static_cast<std::uint32_t>(z < 0                       ? 0
+                                      : z > static_cast<int>(top) ? static_cast<int>(top)
+                                                                  : z);
   }
-  return encode(spec.element, v, r, spec.policy, word);
+  return encode_any(spec.element, v, r, spec.policy, word);
 }
 
 /// A block's scale as its stored code says it, for decoding: `decode`, `choice`, `poisoned`.
@@ -166,8 +163,8 @@ FP4LAB_HD constexpr BlockScale scale_from_code(const QuantSpec& spec, std::uint3
       b.decode = pow2_f32(static_cast<int>(code & 31u) - 15);
       return b;
     case Scheme::razer:
-      b.choice = static_cast<std::uint8_t>((code >> 7 & 1u) |
-                                           (spec.scale.format.bits <= 6 ? code >> 6 & 1u : 0u) << 1);
+      b.choice = static_cast<std::uint8_t>(
+          (code >> 7 & 1u) | (spec.scale.format.bits <= 6 ? code >> 6 & 1u : 0u) << 1);
       break;
     case Scheme::if4:
       b.choice = static_cast<std::uint8_t>(code >> 7 & 1u);
@@ -214,9 +211,11 @@ FP4LAB_HD constexpr float scaled_value(const QuantSpec& spec, const BlockScale& 
 
 /// Dequantized value of a code: fl(fl(value s) g), torchao fl(value fl(g s)). NaNs come out
 /// canonical.
-FP4LAB_HD constexpr float dequantize_element(const QuantSpec& spec, const BlockScale& b,
-                                             const GlobalFactor& g, std::uint32_t code,
-                                             std::uint32_t c) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float dequantize_element(const QuantSpec& spec,
+                                                                    const BlockScale& b,
+                                                                    const GlobalFactor& g,
+                                                                    std::uint32_t code,
+                                                                    std::uint32_t c) {
   float y;
   if (spec.profile == Profile::torchao && spec.scheme == Scheme::nv) {
     y = mul_rn(decode(spec.element, code), mul_rn(g.decode, b.decode));
@@ -233,16 +232,18 @@ FP4LAB_HD constexpr float dequantize_element(const QuantSpec& spec, const BlockS
 }
 
 /// Squared error of a block under a candidate scale: binary64, row-major order.
-FP4LAB_HD constexpr double squared_error(const QuantSpec& spec, const BlockScale& b,
-                                         const GlobalFactor& g, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double squared_error(const QuantSpec& spec,
+                                                                const BlockScale& b,
+                                                                const GlobalFactor& g,
+                                                                const BlockView& view) {
   const Rounding r = detail::trial_rounding(spec.round);
   double sum = 0.0;
   for (std::uint32_t i = 0; i < view.rows; ++i) {
     for (std::uint32_t c = 0; c < view.cols; ++c) {
       const float x = view.at(i, c);
       const std::uint32_t code = encode_element(spec, b, x, c, r, 0);
-      const double e = static_cast<double>(x) -
-                       static_cast<double>(dequantize_element(spec, b, g, code, c));
+      const double e =
+          static_cast<double>(x) - static_cast<double>(dequantize_element(spec, b, g, code, c));
       sum += e * e;
     }
   }

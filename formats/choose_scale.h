@@ -27,8 +27,7 @@ FP4LAB_HD constexpr float four_over_six_error(const QuantSpec& spec, const Block
         if (is_nan(v)) q = v;
         if (sign_bit(v)) q = -q;
       } else {
-        q = decode(spec.element,
-                   encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
+        q = decode(spec.element, encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
       }
       const float scaled = mul_rn(q, b.decode);
       if (spec.error == ErrorMetric::mse_fp16) {
@@ -52,11 +51,12 @@ FP4LAB_HD constexpr BlockScale four_over_six_scale(const QuantSpec& spec, const 
     four = fouroversix_block(spec, g, torch_scale_code(spec, expanded));
   } else {
     const float top = scale_max(spec);
-    six = te_block(spec, g, encode(spec.scale.format, base > top ? top : base, kRne));
-    four = te_block(spec, g, encode(spec.scale.format, expanded > top ? top : expanded, kRne));
+    six = te_block(spec, g, encode_any(spec.scale.format, base > top ? top : base, nearest_even()));
+    four = te_block(spec, g,
+                    encode_any(spec.scale.format, expanded > top ? top : expanded, nearest_even()));
   }
-  const bool pick4 = four_over_six_error(spec, four, g, view) <
-                     four_over_six_error(spec, six, g, view);
+  const bool pick4 =
+      four_over_six_error(spec, four, g, view) < four_over_six_error(spec, six, g, view);
   if (pick4) four.choice = 1;
   return pick4 ? four : six;
 }
@@ -84,7 +84,8 @@ FP4LAB_HD constexpr BlockScale if4_scale(const QuantSpec& spec, const GlobalFact
         if (is_nan(v)) q = v;
         if (sign_bit(v)) q = -q;
       } else {
-        q = decode(kE2M1, encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
+        q = decode(minifloat(2, 1, 1),
+                   encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
       }
       float y = mul_rn(v, kIf4In);
       y = y > 7.0f ? 7.0f : y < -7.0f ? -7.0f : y;
@@ -96,8 +97,8 @@ FP4LAB_HD constexpr BlockScale if4_scale(const QuantSpec& spec, const GlobalFact
   return in.total() < fp.total() ? integer : b;
 }
 
-FP4LAB_HD constexpr BlockScale razer_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                           float amax, const BlockView& view) {
+FP4LAB_HD constexpr BlockScale razer_scale(const QuantSpec& spec, const GlobalFactor& g, float amax,
+                                           const BlockView& view) {
   BlockScale best = te_scale(spec, g, amax);
   const int candidates = spec.scale.format.bits <= 6 ? 4 : 2;
   double best_error = squared_error(spec, best, g, view);
@@ -142,7 +143,7 @@ FP4LAB_HD constexpr BlockScale hif4_block_scale(const QuantSpec& spec, float ama
                                                 const BlockView& view) {
   BlockScale b;
   b.apply = Apply::divide;
-  b.code = encode(spec.scale.format, div_rn(amax, 7.0f), kRne);
+  b.code = encode_any(spec.scale.format, div_rn(amax, 7.0f), nearest_even());
   const float s = decode(spec.scale.format, b.code);
   b.decode = b.factor = s;
   const auto group_amax = [&](std::uint32_t first, std::uint32_t n) {
@@ -170,17 +171,17 @@ FP4LAB_HD constexpr float real_bias_scale(const ElementFormat& f, double b) noex
 FP4LAB_HD constexpr BlockScale bias_search_scale(const QuantSpec& spec, const GlobalFactor& g,
                                                  float amax, const BlockView& view) {
   // b0 maps amax to the largest value; candidates b0 (alpha + i (beta - alpha) / n).
-  const double b0 = static_cast<double>(spec.element.bias) -
-                    (exact_log2(static_cast<double>(amax)) -
-                     exact_log2(static_cast<double>(qmax(spec.element))));
+  const double b0 =
+      static_cast<double>(spec.element.bias) -
+      (exact_log2(static_cast<double>(amax)) - exact_log2(static_cast<double>(qmax(spec.element))));
   constexpr double alpha = 0.01, beta = 1.2;
   constexpr int n = 100;
   BlockScale best;
   double best_error = 0.0;
   for (int i = 0; i <= n; ++i) {
     const double bias = b0 * (alpha + i * (beta - alpha) / n);
-    const BlockScale c = real_scale(real_bias_scale(spec.element, bias), spec.scale,
-                                    spec.zero_scale);
+    const BlockScale c =
+        real_scale(real_bias_scale(spec.element, bias), spec.scale, spec.zero_scale);
     if (is_inf(c.decode)) continue;
     const double e = squared_error(spec, c, g, view);
     if (best.apply == Apply::none || e < best_error) {
@@ -226,8 +227,8 @@ FP4LAB_HD constexpr BlockScale asymmetric_scale(const QuantSpec& spec, const Blo
     lo = -1.0f;
     hi = 1.0f;
   }
-  BlockScale b = real_scale(div_rn(sub_rn(hi, lo), qmax(spec.element)), spec.scale,
-                            spec.zero_scale);
+  BlockScale b =
+      real_scale(div_rn(sub_rn(hi, lo), qmax(spec.element)), spec.scale, spec.zero_scale);
   const float z = rint_even(div_rn(-lo, b.decode));
   b.zero_point = static_cast<std::int32_t>(z);
   return b;
@@ -266,9 +267,8 @@ FP4LAB_HD constexpr BlockScale mx_profile_scale(const QuantSpec& spec, float ama
       b.apply = Apply::divide;
       b.factor = b.decode;
       if (spec.flush) {
-        const bool subnormal = python
-                                   ? amax == 0.0f || floor_rounded_log2(amax) <= -127
-                                   : amax < kFloatMinNormal;
+        const bool subnormal =
+            python ? amax == 0.0f || floor_rounded_log2(amax) <= -127 : amax < kFloatMinNormal;
         if (subnormal) {
           b.apply = Apply::multiply;
           b.factor = 0.0f;
@@ -438,12 +438,11 @@ FP4LAB_HD constexpr BlockScale choose_scale(const QuantSpec& spec, const GlobalF
       return detail::bias_search_scale(spec, g, amax, view);
     case ScaleRule::lsq: {
       double sum = 0.0;
-      for_each_element(view, [&](float x, std::uint64_t) {
-        sum += static_cast<double>(abs_bits(x));
-      });
+      for_each_element(view,
+                       [&](float x, std::uint64_t) { sum += static_cast<double>(abs_bits(x)); });
       const double mean = sum / static_cast<double>(view.size());
-      return real_scale(static_cast<float>(2.0 * mean / __builtin_sqrt(static_cast<double>(q))),
-                        sf, spec.zero_scale, true);
+      return real_scale(static_cast<float>(2.0 * mean / __builtin_sqrt(static_cast<double>(q))), sf,
+                        spec.zero_scale, true);
     }
     case ScaleRule::floor:
     case ScaleRule::ceil:
@@ -491,8 +490,8 @@ FP4LAB_HD constexpr bool is_saturated(const QuantSpec& spec, const BlockScale& b
 
 /// True when a block's scale follows from its amax alone, not from the other elements.
 FP4LAB_HD constexpr bool needs_only_amax(const QuantSpec& spec) noexcept {
-  if (spec.scheme == Scheme::if4 || spec.scheme == Scheme::razer ||
-      spec.scheme == Scheme::hif4 || spec.scheme == Scheme::dialect) {
+  if (spec.scheme == Scheme::if4 || spec.scheme == Scheme::razer || spec.scheme == Scheme::hif4 ||
+      spec.scheme == Scheme::dialect) {
     return false;
   }
   if (spec.scheme == Scheme::plain && detail::is_asymmetric(spec)) return false;

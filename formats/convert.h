@@ -152,8 +152,7 @@ FP4LAB_HD constexpr Cell locate_integer(const ElementFormat& f, const Magnitude&
 }
 
 /// Codebooks: neighbours by value among at most 16 entries, on x's own side of zero.
-FP4LAB_HD constexpr Cell locate_codebook(const ElementFormat& f, double x,
-                                         bool negative) noexcept {
+FP4LAB_HD constexpr Cell locate_codebook(const ElementFormat& f, double x, bool negative) noexcept {
   // Mirrored so that `x` is the magnitude and "up" is away from zero.
   std::uint32_t lo = 16, hi = 16;
   double lo_value = 0, hi_value = 0;
@@ -205,7 +204,7 @@ FP4LAB_HD constexpr bool straddle_rounds_up(const Rounding& r, const Position& p
 FP4LAB_HD constexpr double fouroversix_magnitude(double a) noexcept {
   const double quantum = a < 2.0 ? 0.5 : a < 4.0 ? 1.0 : 2.0;
   const double t = a / quantum;
-  if (t >= 0x1p52) return a;
+  if (!(t < 0x1p52)) return a;  // NaN too
   double n = static_cast<double>(static_cast<std::uint64_t>(t));
   const double d = t - n;
   if (d > 0.5 || (d == 0.5 && (static_cast<std::uint64_t>(n) & 1) != 0)) n += 1.0;
@@ -236,8 +235,8 @@ FP4LAB_HD constexpr std::uint32_t encode_fouroversix(Real x, bool negative) noex
 /// includes the storage shift (TF32); `kRefused` where the policy refuses the input.
 /// Source: formats.md 1 and 2.
 template <class Real>
-FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x, Rounding r = kRne,
-                                         Policy policy = Policy::cuda,
+FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
+                                         Rounding r = nearest_even(), Policy policy = Policy::cuda,
                                          std::uint32_t random = 0) noexcept {
   static_assert(sizeof(Real) == 4 || sizeof(Real) == 8, "binary32 or binary64");
   constexpr bool is_f64 = sizeof(Real) == 8;
@@ -288,7 +287,7 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x, Roundin
     if (f.kind == FormatKind::minifloat) {
       return (f.max_magnitude_code() | sign) << f.storage_shift;
     }
-    return encode(f, negative ? -kFloatMax : kFloatMax, kRtz, policy);
+    return encode(f, negative ? -kFloatMax : kFloatMax, Rounding{RoundingKind::rtz}, policy);
   }
 
   // Not `negative`: E8M0 has dropped the sign by now and uses |x|.
@@ -364,8 +363,15 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x, Roundin
   return (code | sign) << f.storage_shift;
 }
 
+/// `encode` for formats known only at run time: the same function, kept out of line in kernels.
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr std::uint32_t encode_any(
+    const ElementFormat& f, float x, Rounding r = nearest_even(), Policy policy = Policy::cuda,
+    std::uint32_t random = 0) noexcept {
+  return encode(f, x, r, policy, random);
+}
+
 /// decode(encode(x)): the value that `x` becomes, as binary32.
-FP4LAB_HD constexpr float round_to(const ElementFormat& f, float x, Rounding r = kRne,
+FP4LAB_HD constexpr float round_to(const ElementFormat& f, float x, Rounding r = nearest_even(),
                                    Policy policy = Policy::cuda,
                                    std::uint32_t random = 0) noexcept {
   const std::uint32_t code = encode(f, x, r, policy, random);

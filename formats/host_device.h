@@ -9,6 +9,14 @@
 #define FP4LAB_HD
 #endif
 
+/// Keeps a large run-time-dispatched function out of line in kernels: inlined at every use, one
+/// such kernel takes ptxas minutes and gigabytes.
+#if defined(__CUDA_ARCH__)
+#define FP4LAB_DEVICE_NOINLINE __noinline__
+#else
+#define FP4LAB_DEVICE_NOINLINE
+#endif
+
 namespace fp4lab {
 
 /// The bits of `x` seen as a `To` of the same size; usable in constant expressions and kernels.

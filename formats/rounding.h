@@ -91,6 +91,9 @@ inline constexpr Rounding kOdd{RoundingKind::odd};
 inline constexpr Rounding kRnLower{RoundingKind::rn_lower};
 inline constexpr Rounding kRnUpper{RoundingKind::rn_upper};
 inline constexpr Rounding kRdnp{RoundingKind::rdnp};
+/// kRne as a function: device code may not take the address of a host constant of class type, and
+/// passing one along does.
+FP4LAB_HD constexpr Rounding nearest_even() noexcept { return {RoundingKind::rne}; }
 /// Stochastic rounding, model A, with `n` random bits.
 FP4LAB_HD constexpr Rounding stochastic(int n) noexcept {
   return {RoundingKind::sr, static_cast<std::uint8_t>(n)};

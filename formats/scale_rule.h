@@ -14,10 +14,10 @@ namespace fp4lab {
 
 /// What scaling does to an element before its cast.
 enum class Apply : std::uint8_t {
-  multiply,        ///< v = fl(x * factor)
-  divide,          ///< v = fl(x / factor)
-  multiply_34,     ///< v = fl(0.75 * fl(x * factor)) (tseng34)
-  none,            ///< v = x
+  multiply,     ///< v = fl(x * factor)
+  divide,       ///< v = fl(x / factor)
+  multiply_34,  ///< v = fl(0.75 * fl(x * factor)) (tseng34)
+  none,         ///< v = x
 };
 
 /// The scale chosen for a block. `decode` is s of "value * s (* g)".
@@ -26,9 +26,9 @@ struct BlockScale {
   float decode = 0.0f;
   float factor = 1.0f;
   Apply apply = Apply::none;
-  bool poisoned = false;   ///< the block holds NaN or Inf: codes are those of x itself
-  bool zero_codes = false; ///< every element becomes code 0 (fouroversix, zero scale)
-  std::uint8_t choice = 0; ///< candidate taken: if4 1 = INT4, razer and dialect their index
+  bool poisoned = false;        ///< the block holds NaN or Inf: codes are those of x itself
+  bool zero_codes = false;      ///< every element becomes code 0 (fouroversix, zero scale)
+  std::uint8_t choice = 0;      ///< candidate taken: if4 1 = INT4, razer and dialect their index
   std::int32_t zero_point = 0;  ///< uint4-asym
 
   FP4LAB_HD constexpr float scaled(float x) const noexcept {
@@ -58,9 +58,9 @@ namespace detail {
 /// amax = m 2^k against qmax = q 2^kq: the exact floor, ceiling and nearest power of two of
 /// amax / qmax, as exponents. `amax` positive and finite.
 struct Ratio {
-  int exponent;      ///< k - kq
-  int order;         ///< sign of m - q
-  bool at_least_3_2; ///< ratio >= 1.5 * 2^floor
+  int exponent;       ///< k - kq
+  int order;          ///< sign of m - q
+  bool at_least_3_2;  ///< ratio >= 1.5 * 2^floor
 };
 FP4LAB_HD constexpr Ratio ratio_to_qmax(float amax, float q) noexcept {
   const Magnitude a = magnitude_of(amax), b = magnitude_of(q);
@@ -109,8 +109,8 @@ FP4LAB_HD constexpr int mx_exponent(ScaleRule rule, const ElementFormat& f, floa
     case ScaleRule::even: {
       // Adding half a unit of the element's mantissa carries into the next binade. The leading bit
       // of a sign-magnitude integer is stored, not hidden.
-      const int man = f.exponent_bits == 0 && f.mantissa_bits > 0 ? f.mantissa_bits - 1
-                                                                  : f.mantissa_bits;
+      const int man =
+          f.exponent_bits == 0 && f.mantissa_bits > 0 ? f.mantissa_bits - 1 : f.mantissa_bits;
       return k - emax(f) + (m.sig + (one >> (man + 1)) >= 2 * one ? 1 : 0);
     }
     case ScaleRule::rceil: {
@@ -185,13 +185,14 @@ FP4LAB_HD constexpr BlockScale real_scale(float s, const ScaleFormat& f, ZeroSca
     case ScaleFormat::Kind::coded:
       if (f.is_e8m0()) {
         if (s == 0.0f) s = 0x1p-149f;
-        const std::uint32_t code = encode(f.format, s, near ? kRna : kRtp);
+        const std::uint32_t code = encode_any(
+            f.format, s, near ? Rounding{RoundingKind::rna} : Rounding{RoundingKind::rtp});
         return pow2_scale(static_cast<int>(code) - 127, f);
       }
-      b.code = encode(f.format, s, kRne);
+      b.code = encode_any(f.format, s, nearest_even());
       if (decode(f.format, b.code) == 0.0f) {
         if (zero == ZeroScale::one) {
-          b.code = encode(f.format, 1.0f, kRne);
+          b.code = encode_any(f.format, 1.0f, nearest_even());
         } else {
           b.code = 1;  // the smallest positive code
         }

@@ -38,15 +38,15 @@ FP4LAB_HD constexpr double encode_numerator(const QuantSpec& spec) noexcept {
   const double q = spec.rule == ScaleRule::static4 ? 4.0 : static_cast<double>(qmax(spec.element));
   // The block scale's bound: e4m3max for E4M3, the format's own maximum otherwise.
   const bool e4m3 = spec.scale.kind == ScaleFormat::Kind::coded && scale_max(spec) == 448.0f;
-  const double bound = e4m3 ? static_cast<double>(spec.e4m3max)
-                            : static_cast<double>(scale_max(spec));
+  const double bound =
+      e4m3 ? static_cast<double>(spec.e4m3max) : static_cast<double>(scale_max(spec));
   return q * bound * (spec.headroom ? 16.0 / 17.0 : 1.0);
 }
 
 /// torch's E4M3 cast: nearest even, no saturation (beyond 464: NaN 7F).
 FP4LAB_HD constexpr std::uint32_t torch_scale_code(const QuantSpec& spec, float s) noexcept {
   if (is_nan(s)) return spec.scale.format.nan_code();
-  return encode(spec.scale.format, s, kRne, Policy::torch);
+  return encode_any(spec.scale.format, s, nearest_even(), Policy::torch);
 }
 
 }  // namespace detail
@@ -110,10 +110,11 @@ FP4LAB_HD constexpr BlockScale te_block(const QuantSpec& spec, const GlobalFacto
 FP4LAB_HD constexpr BlockScale te_scale(const QuantSpec& spec, const GlobalFactor& g,
                                         float amax) noexcept {
   const float s = min_max_float(mul_rn(amax, g.mult));
-  std::uint32_t code = encode(spec.scale.format, s, kRne);
+  std::uint32_t code = encode_any(spec.scale.format, s, nearest_even());
   if (spec.global == GlobalScope::none && amax > 0.0f && code == 0) code = 1;
   if (code == 0 && amax > 0.0f) {
-    if (spec.zero_scale == ZeroScale::one) code = encode(spec.scale.format, 1.0f, kRne);
+    if (spec.zero_scale == ZeroScale::one)
+      code = encode_any(spec.scale.format, 1.0f, nearest_even());
     if (spec.zero_scale == ZeroScale::min_normal) code = 1u << spec.scale.format.mantissa_bits;
   }
   return te_block(spec, g, code);
@@ -144,7 +145,7 @@ FP4LAB_HD constexpr BlockScale modelopt_scale(const QuantSpec& spec, const Globa
   float s = div_rn(amax, mul_rn(qmax(spec.element), g.decode));
   if (s == 0.0f || is_nan(s)) s = 1.0f;
   BlockScale b;
-  b.code = encode(spec.scale.format, s, kRne);
+  b.code = encode_any(spec.scale.format, s, nearest_even());
   b.decode = decode(spec.scale.format, b.code);
   b.factor = mul_rn(b.decode, g.decode);
   b.apply = Apply::divide;
@@ -173,7 +174,7 @@ FP4LAB_HD constexpr BlockScale static_scale(const QuantSpec& spec, const GlobalF
     if (g.amax == 0.0f) return fouroversix_block(spec, g, 0);
     return fouroversix_block(spec, g, torch_scale_code(spec, s));
   }
-  return te_block(spec, g, encode(spec.scale.format, min_max_float(s), kRne));
+  return te_block(spec, g, encode_any(spec.scale.format, min_max_float(s), nearest_even()));
 }
 
 /// Sums and maxima of error terms with the shapes of the two Four Over Six implementations
@@ -187,9 +188,8 @@ class ErrorSum {
   /// Adds the error of the element in row-major position i.
   FP4LAB_HD constexpr void add(std::uint32_t i, float e) noexcept {
     const float a = abs_bits(e);
-    const float term = metric_ == ErrorMetric::mse || metric_ == ErrorMetric::mse_fp16
-                           ? mul_rn(e, e)
-                           : a;
+    const float term =
+        metric_ == ErrorMetric::mse || metric_ == ErrorMetric::mse_fp16 ? mul_rn(e, e) : a;
     if (metric_ == ErrorMetric::absmax) {
       if (term > lane_[0] || is_nan(term)) lane_[0] = term;
       return;
