@@ -71,9 +71,10 @@ FP4LAB_HD inline constexpr Reduced reduce_large(float x) noexcept {
   const std::int64_t fraction = static_cast<std::int64_t>(high << 2) >> 2;
   const std::uint64_t quadrant = (high >> 62) + (fraction < 0 ? 1u : 0u);
   const std::int64_t top = (fraction + (std::int64_t{1} << 34)) >> 35;  // 27 bits
-  const F64 a{static_cast<double>(top) * 0x1p-27};
-  const F64 rest = F64{static_cast<double>(fraction - top * (std::int64_t{1} << 35)) * 0x1p-62} +
-                   F64{static_cast<double>(low) * 0x1p-126};
+  const std::int64_t below = fraction - top * (std::int64_t{1} << 35);
+  const F64 a = F64{static_cast<double>(top)} * 0x1p-27;
+  const F64 rest =
+      F64{static_cast<double>(below)} * 0x1p-62 + F64{static_cast<double>(low)} * 0x1p-126;
   // pi/2 in two pieces; the first product is exact.
   const F64 p = a * 0x1.921fb5p+0;
   const F64 l = a * 0x1.110b4611a6263p-26 + rest * 0x1.921fb54442d18p+0;
