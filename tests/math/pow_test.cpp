@@ -254,7 +254,7 @@ TEST(Pow, ErrorsOfBothPaths) {
     float x, y;
     pair(i + (1ull << 42), x, y);
     const double log2 = std::log2(static_cast<double>(x)) * y;
-    if (!(std::fabs(log2) < 150)) continue;
+    if (!(log2 > -150 && log2 < 130)) continue;
     accurate = std::max(accurate, log2_error(m::detail::pow_accurate(x, y), x, y));
     fast = std::max(fast, log2_error({m::detail::pow_value(x, y), {0.0}}, x, y));
   }
