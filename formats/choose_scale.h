@@ -193,7 +193,7 @@ FP4LAB_HD constexpr BlockScale bias_search_scale(const QuantSpec& spec, const Gl
 }
 
 /// Grid search over shrunken scales; the first minimum wins. Coded scales are rounded to their
-/// format first (E8M0 and pow2 to the nearer power of two).
+/// format first; powers of two upward, so that the scale that clips nothing is a candidate.
 FP4LAB_HD constexpr BlockScale mse_scale(const QuantSpec& spec, const GlobalFactor& g, float amax,
                                          const BlockView& view) {
   BlockScale best;
@@ -205,7 +205,7 @@ FP4LAB_HD constexpr BlockScale mse_scale(const QuantSpec& spec, const GlobalFact
       c = te_scale(spec, g, static_cast<float>(static_cast<double>(amax) * factor));
     } else {
       const double s = static_cast<double>(amax) / static_cast<double>(qmax(spec.element));
-      c = real_scale(static_cast<float>(s * factor), spec.scale, spec.zero_scale, true);
+      c = real_scale(static_cast<float>(s * factor), spec.scale, spec.zero_scale);
     }
     const double e = squared_error(spec, c, g, view);
     if (i == 0 || e < best_error) {
