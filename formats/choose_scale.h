@@ -415,8 +415,9 @@ FP4LAB_HD constexpr BlockScale choose_scale(const QuantSpec& spec, const GlobalF
     return detail::asymmetric_scale(spec, view);
   }
   if (spec.rule == ScaleRule::ema && external_amax >= 0.0f) amax = external_amax;
-  if (spec.rule == ScaleRule::quest) {
-    // std = 0 gives 1e-8: everything of a constant block clips.
+  if (spec.rule == ScaleRule::quest && (amax != 0.0f || spec.profile == Profile::quartet)) {
+    // std = 0 gives 1e-8: everything of a constant block clips. Quartet itself scales a block of
+    // zeros too; the plain rule leaves it to the zero block below.
     const double s = kQuestConstant * detail::block_std(view) + 1e-8;
     const int e = static_cast<int>((bits_as<std::uint64_t>(s) >> 52) & 0x7FF) - 1023;
     return pow2_scale(e, sf);
