@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "sim/math.h"
 
@@ -56,6 +57,33 @@ void map_trig(const float* x, float* y, std::size_t n) {
   }
 }
 
+/// What the fast path cannot decide, and all special arguments, are done one by one.
+/// y advances by `step` (0 or 1).
+void Pow(const float* x, const float* y, std::size_t step, float* z, std::size_t n) {
+  float base[kBlock], exponent[kBlock], out[kBlock];
+  std::uint32_t again[kBlock];
+  for (std::size_t at = 0; at < n; at += kBlock) {
+    const std::size_t count = std::min(kBlock, n - at);
+    std::copy_n(x + at, count, base);
+    std::fill(base + count, base + kBlock, 1.0f);
+    for (std::size_t i = 0; i < count; ++i) exponent[i] = y[(at + i) * step];
+    std::fill(exponent + count, exponent + kBlock, 1.0f);
+    std::uint32_t any = 0;
+    for (std::size_t i = 0; i < kBlock; ++i) {
+      const detail::PowTry t = detail::pow_fast(base[i], exponent[i]);
+      const bool ordinary =
+          (base[i] > 0.0f) & (base[i] < kFloatInf) & (detail::magnitude(exponent[i]) < kFloatInf);
+      out[i] = t.value;
+      again[i] = (t.sure & ordinary) ? 0 : 1;
+      any |= again[i];
+    }
+    for (std::size_t i = 0; any != 0 && i < count; ++i) {
+      if (again[i] != 0) out[i] = math::pow(base[i], exponent[i]);
+    }
+    std::copy_n(out, count, z + at);
+  }
+}
+
 void Exp(const float* x, float* y, std::size_t n) { map<detail::exp>(x, y, n); }
 void Exp2(const float* x, float* y, std::size_t n) { map<detail::exp2>(x, y, n); }
 void Expm1(const float* x, float* y, std::size_t n) { map<detail::expm1>(x, y, n); }
@@ -106,6 +134,16 @@ FP4LAB_MATH_ARRAY(sin, Sin)
 FP4LAB_MATH_ARRAY(cos, Cos)
 
 #undef FP4LAB_MATH_ARRAY
+
+HWY_EXPORT(Pow);
+void pow(std::span<const float> x, std::span<const float> y, std::span<float> z) {
+  HWY_ASSERT(y.size() >= x.size() && z.size() >= x.size());
+  HWY_DYNAMIC_DISPATCH(Pow)(x.data(), y.data(), 1, z.data(), x.size());
+}
+void pow(std::span<const float> x, float y, std::span<float> z) {
+  HWY_ASSERT(z.size() >= x.size());
+  HWY_DYNAMIC_DISPATCH(Pow)(x.data(), &y, 0, z.data(), x.size());
+}
 
 }  // namespace fp4lab::math
 #endif  // HWY_ONCE

@@ -24,4 +24,9 @@ void sqrt(std::span<const float> x, std::span<float> y);
 void sin(std::span<const float> x, std::span<float> y);
 void cos(std::span<const float> x, std::span<float> y);
 
+/// z[i] = x[i]^y[i], or x[i]^y, with the bits of the scalar function. Sizes and overlap as above;
+/// z may also be y.
+void pow(std::span<const float> x, std::span<const float> y, std::span<float> z);
+void pow(std::span<const float> x, float y, std::span<float> z);
+
 }  // namespace fp4lab::math

@@ -4,9 +4,12 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "sim/math.h"
+#include "sim/math_array.h"
 #include "tests/math/samples.h"
+#include "tests/math/targets.h"
 
 namespace fp4lab_test {
 namespace {
@@ -229,6 +232,38 @@ TEST(Pow, UndecidedPairs) {
     EXPECT_TRUE(gives(x, y, mpfr_pow_bits(x, y)));
   }
   EXPECT_EQ(undecided, 12);
+}
+
+TEST(Pow, ArrayFormsOnEveryInstructionSet) {
+  std::vector<float> x, y;
+  for (std::uint64_t i = 0; i < 100'000; ++i) {
+    float a, b;
+    pair(i + (1ull << 43), a, b);
+    x.push_back(i % 97 == 0 ? -a : a);
+    y.push_back(i % 97 == 0 ? std::trunc(b) : b);
+  }
+  const float special[] = {0, -0.0f, 1, -1, 2, -2, 0.5f, 3, -3, kInf, -kInf, kNan, 0x1p-149f};
+  for (const float a : special) {
+    for (const float b : special) {
+      x.push_back(a);
+      y.push_back(b);
+    }
+  }
+  std::vector<std::uint32_t> want;
+  for (std::size_t i = 0; i < x.size(); ++i) want.push_back(bits(m::pow(x[i], y[i])));
+  for (const auto& [set, name] : instruction_sets()) {
+    const InForce in_force(set);
+    std::vector<float> z(x.size());
+    m::pow(std::span<const float>(x), std::span<const float>(y), std::span<float>(z));
+    for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(bits(z[i]), want[i]) << name << " " << i;
+    for (const float b : special) {
+      z = x;
+      m::pow(std::span<const float>(z), b, std::span<float>(z));  // in place
+      for (std::size_t i = 90'000; i < x.size(); ++i) {
+        ASSERT_EQ(bits(z[i]), bits(m::pow(x[i], b))) << name << " " << i;
+      }
+    }
+  }
 }
 
 /// log2 |(hi + lo) / x^y - 1|
