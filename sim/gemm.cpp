@@ -1,0 +1,170 @@
+#include "sim/gemm.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "formats/convert.h"
+#include "formats/registry.h"
+#include "sim/fma.h"
+#include "sim/gemm_engine.h"
+
+namespace fp4lab {
+namespace detail {
+
+namespace {
+
+constexpr std::size_t kTileRows = 16, kTileCols = 64;
+
+}  // namespace
+
+GemmElement::GemmElement(const GemmOperand& a, const GemmOperand& b, const Accumulator& acc,
+                         const GemmOptions& options)
+    : a_(a), b_(b), options_(options), exact_(acc.kind == AccumulatorKind::exact) {
+  if (a.k() != b.k()) {
+    throw std::invalid_argument("gemm: A has K = " + std::to_string(a.k()) + ", B has K = " +
+                                std::to_string(b.k()));
+  }
+  if (!options.c.empty() && options.c.size() != a.rows() * b.rows()) {
+    throw std::invalid_argument("gemm: C has " + std::to_string(options.c.size()) +
+                                " elements, the product [" + std::to_string(a.rows()) + ", " +
+                                std::to_string(b.rows()) + "]");
+  }
+  engine_ = make_engine(a, b, acc, EngineContext{options.random, b.rows()});
+  scale_a_ = engine_->scales_in_epilogue(true);
+  scale_b_ = engine_->scales_in_epilogue(false);
+  if (acc.kind == AccumulatorKind::plan && acc.plan.epilogue == Epilogue::te_alpha) {
+    if (!a.amax || !b.amax) {
+      throw std::invalid_argument(to_string(acc) + ": needs the amax of both tensors");
+    }
+    alpha_ = div_rn(mul_rn(*a.amax, *b.amax), 7225344.0f);
+  }
+  has_factor_ = alpha_ || a.has_global() || b.has_global() || scale_a_ || scale_b_;
+  const bool has_c = !options.c.empty();
+  c_behind_ = has_c && (has_factor_ || !engine_->starts_at_c());
+  type_name_ = has_factor_ || c_behind_ ? "fp32" : engine_->type_name();
+  type_ = find_format(type_name_)->format;
+}
+
+GemmElement::~GemmElement() = default;
+
+const MmaPreset* GemmElement::preset() const { return engine_->preset(); }
+
+float GemmElement::factor(std::size_t i, std::size_t j) const {
+  if (alpha_) return *alpha_;
+  float fa = a_.global(i), fb = b_.global(j);
+  if (scale_a_) fa = mul_rn(a_.scale(i, 0), fa);
+  if (scale_b_) fb = mul_rn(b_.scale(j, 0), fb);
+  return mul_rn(fa, fb);
+}
+
+float GemmElement::start(std::size_t i, std::size_t j) const {
+  if (options_.c.empty() || c_behind_) return 0.0f;
+  const float c = options_.c[i * b_.rows() + j];
+  const std::string type = engine_->type_name();
+  if (type == "fp32") return c;
+  return round_to(find_format(type)->format, c);
+}
+
+float GemmElement::finish(std::size_t i, std::size_t j, float y) const {
+  if (has_factor_) y = mul_rn(factor(i, j), y);
+  if (c_behind_) y = add_rn(y, options_.c[i * b_.rows() + j]);
+  return y;
+}
+
+float GemmElement::compute(std::size_t i, std::size_t j, Trace* trace) const {
+  if (exact_) {
+    const float* c = options_.c.empty() ? nullptr : &options_.c[i * b_.rows() + j];
+    return exact_element(a_, b_, i, j, 0, a_.k(), true, c, trace);
+  }
+  const float y = engine_->dot(i, j, 0, a_.k(), start(i, j), trace);
+  const float out = finish(i, j, y);
+  if (trace != nullptr && (has_factor_ || c_behind_)) {
+    TraceStep step;
+    step.title = "epilogue";
+    if (has_factor_) {
+      step.note = "factor " + exact_text(static_cast<double>(factor(i, j)));
+      step.rounding = "Y = fl(factor y)";
+    }
+    if (c_behind_) {
+      step.note += std::string(has_factor_ ? ", " : "") + "C = " +
+                   exact_text(static_cast<double>(options_.c[i * b_.rows() + j]));
+      step.rounding += std::string(has_factor_ ? ", then " : "") + "Y = fl(Y + C)";
+    }
+    step.result = out;
+    trace->steps.push_back(std::move(step));
+  }
+  return out;
+}
+
+void GemmElement::compute_row(std::size_t i, std::size_t j0, std::size_t n, float* y) const {
+  const bool plain = !exact_ && (options_.c.empty() || c_behind_);
+  if (!plain) {
+    for (std::size_t j = 0; j < n; ++j) y[j] = compute(i, j0 + j, nullptr);
+    return;
+  }
+  engine_->row(i, j0, n, y);
+  for (std::size_t j = 0; j < n; ++j) y[j] = finish(i, j0 + j, y[j]);
+}
+
+std::uint32_t GemmElement::bits(float y) const {
+  const bool wide = type_name_ == "fp32";
+  if (is_nan(y) && engine_->hardware()) return wide ? kMmaNan32 : kMmaNan16;
+  if (wide) return bits_as<std::uint32_t>(canonical(y));
+  return encode(type_, y);
+}
+
+}  // namespace detail
+
+std::vector<float> GemmResult::values() const {
+  std::vector<float> out(bits.size());
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    out[i] = type_name == "fp32" ? bits_as<float>(bits[i]) : decode(type, bits[i]);
+  }
+  return out;
+}
+
+GemmResult gemm(const GemmOperand& a, const GemmOperand& b, const Accumulator& acc,
+                const GemmOptions& options) {
+  detail::GemmElement element(a, b, acc, options);
+  GemmResult r;
+  r.rows = a.rows();
+  r.cols = b.rows();
+  r.type_name = element.type_name();
+  r.type = element.type();
+  r.evidence = acc.plan.evidence;
+  if (const MmaPreset* p = element.preset()) {
+    r.instruction = p->id;
+    // A bare chip or preset is as sure as the instruction; a named plan carries its own tag.
+    if (acc.kind == AccumulatorKind::plan && acc.plan.name.empty() &&
+        acc.plan.promote_every == 0 && acc.plan.split_k == 1 && !acc.plan.zero_set) {
+      r.evidence = p->evidence;
+    }
+  }
+  r.bits.resize(r.rows * r.cols);
+  const std::size_t tiles_i = (r.rows + detail::kTileRows - 1) / detail::kTileRows;
+  const std::size_t tiles_j = (r.cols + detail::kTileCols - 1) / detail::kTileCols;
+#pragma omp parallel for collapse(2) schedule(dynamic)
+  for (std::size_t ti = 0; ti < tiles_i; ++ti) {
+    for (std::size_t tj = 0; tj < tiles_j; ++tj) {
+      float y[detail::kTileCols];
+      const std::size_t j0 = tj * detail::kTileCols;
+      const std::size_t n = std::min(detail::kTileCols, r.cols - j0);
+      for (std::size_t i = ti * detail::kTileRows;
+           i < std::min(r.rows, (ti + 1) * detail::kTileRows); ++i) {
+        element.compute_row(i, j0, n, y);
+        for (std::size_t j = 0; j < n; ++j) r.bits[i * r.cols + j0 + j] = element.bits(y[j]);
+      }
+    }
+  }
+  return r;
+}
+
+std::vector<const MmaPreset*> matching_presets(const GemmOperand& a, const GemmOperand& b) {
+  std::vector<const MmaPreset*> list;
+  for (const MmaPreset& p : mma_presets()) {
+    if (detail::preset_accepts(p, a, b)) list.push_back(&p);
+  }
+  return list;
+}
+
+}  // namespace fp4lab
