@@ -61,6 +61,7 @@ void map_trig(const float* x, float* y, std::size_t n) {
 /// y advances by `step` (0 or 1).
 void Pow(const float* x, const float* y, std::size_t step, float* z, std::size_t n) {
   float base[kBlock], exponent[kBlock], out[kBlock];
+  double value[kBlock];
   std::uint32_t again[kBlock];
   for (std::size_t at = 0; at < n; at += kBlock) {
     const std::size_t count = std::min(kBlock, n - at);
@@ -68,13 +69,16 @@ void Pow(const float* x, const float* y, std::size_t step, float* z, std::size_t
     std::fill(base + count, base + kBlock, 1.0f);
     for (std::size_t i = 0; i < count; ++i) exponent[i] = y[(at + i) * step];
     std::fill(exponent + count, exponent + kBlock, 1.0f);
+    for (std::size_t i = 0; i < kBlock; ++i) value[i] = detail::pow_value(base[i], exponent[i]).v;
     std::uint32_t any = 0;
     for (std::size_t i = 0; i < kBlock; ++i) {
-      const detail::PowTry t = detail::pow_fast(base[i], exponent[i]);
-      const bool ordinary =
-          (base[i] > 0.0f) & (base[i] < kFloatInf) & (detail::magnitude(exponent[i]) < kFloatInf);
+      const detail::PowTry t = detail::pow_rounded({value[i]});
+      // Positive and finite, finite: bit patterns in the right interval.
+      const std::uint32_t x_bits = bits_as<std::uint32_t>(base[i]) - 1;
+      const std::uint32_t y_bits = bits_as<std::uint32_t>(exponent[i]) & 0x7FFFFFFFu;
       out[i] = t.value;
-      again[i] = (t.sure & ordinary) ? 0 : 1;
+      again[i] = (t.doubt ? 1u : 0u) | (x_bits >= 0x7F7FFFFFu ? 1u : 0u) |
+                 (y_bits >= 0x7F800000u ? 1u : 0u);
       any |= again[i];
     }
     for (std::size_t i = 0; any != 0 && i < count; ++i) {

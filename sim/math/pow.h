@@ -26,19 +26,18 @@ FP4LAB_MATH_INLINE F64 pow_value(float x, float y) noexcept {
   return scale + scale * exp2_minus_1((t - n.k) + rest);
 }
 
-/// x^y and whether `value` is its correct rounding for certain.
+/// A result of pow_value as a binary32, and whether another one is possible.
 struct PowTry {
   float value;
-  bool sure;
+  bool doubt;
 };
-FP4LAB_MATH_INLINE PowTry pow_fast(float x, float y) noexcept {
-  const F64 v = pow_value(x, y);
+FP4LAB_MATH_INLINE PowTry pow_rounded(F64 v) noexcept {
   const float low = static_cast<float>((v * (1 - 0x1p-43)).v);
   const float high = static_cast<float>((v * (1 + 0x1p-43)).v);
-  return {low, low == high};
+  return {low, bits_as<std::uint32_t>(low) != bits_as<std::uint32_t>(high)};
 }
 
-/// x^y with an error near 2^-96, relative, for results that pow_fast leaves open.
+/// x^y with an error near 2^-96, relative, for results that pow_value leaves open.
 FP4LAB_HD inline constexpr Sum pow_accurate(float x, float y) noexcept {
   const LogSplit split = log_split(widen(x));
   // ln(1 + f) = 2 atanh(s), s = f/(2 + f), s*s < 2^-5: 21 terms leave less than 2^-111.
@@ -96,8 +95,8 @@ FP4LAB_HD inline constexpr F64 pow_exact(float x, float y) noexcept {
 
 /// x > 0 and finite, y finite.
 FP4LAB_HD inline constexpr float pow_positive(float x, float y) noexcept {
-  const PowTry fast = pow_fast(x, y);
-  if (fast.sure) return fast.value;
+  const PowTry fast = pow_rounded(pow_value(x, y));
+  if (!fast.doubt) return fast.value;
   const F64 exact = pow_exact(x, y);
   if (exact.v != 0.0) return static_cast<float>(exact.v);
   return round_once(pow_accurate(x, y));

@@ -227,7 +227,7 @@ TEST(Pow, UndecidedPairs) {
   for (std::uint64_t i = 1ull << 41; undecided < 12 && i < (1ull << 41) + 40'000'000; ++i) {
     float x, y;
     pair(i, x, y);
-    if (m::detail::pow_fast(x, y).sure) continue;
+    if (!m::detail::pow_rounded(m::detail::pow_value(x, y)).doubt) continue;
     ++undecided;
     EXPECT_TRUE(gives(x, y, mpfr_pow_bits(x, y)));
   }
