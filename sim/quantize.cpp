@@ -6,6 +6,7 @@
 #include "formats/block_quantize.h"
 #include "formats/choose_scale.h"
 #include "formats/hadamard.h"
+#include "sim/quantize_fast.h"
 #include "sim/quantize_plan.h"
 
 namespace fp4lab {
@@ -229,6 +230,8 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
     clip(spec, copy);
   }
   const float* source = copy.empty() ? data.data() : copy.data();
+  if (spec.element.bits <= 8) q.codes.resize(rows * cols);
+  if (detail::quantize_blocks_fast(q, source, options)) return q;
 
   const GlobalScopes scopes{spec.global, global_scopes_per_row(spec, q.grid)};
   const std::vector<GlobalFactor> g = global_factors(spec, source, rows, cols, scopes);
@@ -236,7 +239,6 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
     for (const GlobalFactor& f : g) q.global.push_back(f.decode);
   }
   if (spec.element.bits <= 8) {
-    q.codes.resize(rows * cols);
     quantize_blocks(q, source, g, scopes, options, q.codes.data());
   } else {
     q.wide_codes.resize(rows * cols);
@@ -288,7 +290,9 @@ std::vector<float> dequantize(const QuantizedTensor& q) {
 std::vector<float> fake_quantize(const QuantSpec& spec, std::span<const float> data,
                                  std::span<const std::size_t> shape,
                                  const QuantizeOptions& options) {
-  return dequantize(quantize(spec, data, shape, options));
+  std::vector<float> out(data.size());
+  fake_quantize_into(spec, data, shape, out, options);
+  return out;
 }
 
 ScaleMatrix scale_matrix(const QuantizedTensor& q) {

@@ -1,5 +1,6 @@
-// Quantization of whole tensors under a QuantSpec: the reference engine, one scalar path for every
-// spec. Same bits for any number of threads.
+// Quantization of whole tensors under a QuantSpec. The reference engine is one scalar path for every
+// spec; quantize_fast.h does the common ones in vectors. Same bits for either and for any number of
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -46,10 +47,17 @@ struct QuantizedTensor {
   }
 };
 
+/// Which code quantizes. Results are the same to the bit.
+enum class Engine : std::uint8_t {
+  automatic,  ///< vectors where sim/quantize_fast.h covers the spec, else the reference
+  scalar,     ///< the reference: the functions of formats/, one element at a time
+};
+
 /// What a quantization takes besides spec and data.
 struct QuantizeOptions {
   RandomSource random;         ///< stream (seed, stream, step ...) or words handed in
   float external_amax = -1.0f;  ///< for rule=ema; negative: the block's own amax
+  Engine engine = Engine::automatic;
 };
 
 /// Quantizes `data` (row-major, product of `shape` elements). Order of steps: prescale, Hadamard,

@@ -1,0 +1,355 @@
+#include "sim/quantize_fast.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "formats/block_quantize.h"
+#include "formats/choose_scale.h"
+#include "formats/packing.h"
+#include "sim/simd/kernels.h"
+#include "sim/simd/make_plan.h"
+
+namespace fp4lab {
+namespace {
+
+using simd::BlockRef;
+using simd::Layout;
+using simd::Output;
+using simd::Plan;
+
+/// Elements of one unit of work for a thread; even, and a multiple of every usual block.
+constexpr std::size_t kChunk = std::size_t{1} << 16;
+/// Below this many elements starting threads costs more than it saves.
+constexpr std::size_t kParallel = std::size_t{1} << 15;
+
+/// Non-temporal stores pay when input and output cannot both stay in the last-level cache.
+std::size_t stream_bytes() {
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  static const long size = ::sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (size > 0) return static_cast<std::size_t>(size);
+#endif
+  return std::size_t{32} << 20;
+}
+
+/// One tensor on its way through the vector engine.
+struct Run {
+  const QuantSpec& spec;
+  const QuantizeOptions& options;
+  const float* in;
+  BlockGrid grid;
+  simd::PlanForShape shape;
+  std::vector<GlobalFactor> global;
+  Output out;
+  bool backwards = false;  ///< a first pass has left the end of the input in the cache
+
+  std::size_t size() const { return grid.rows * grid.cols; }
+  std::size_t packed_row() const { return packed_bytes(grid.cols); }
+  const GlobalFactor& global_of(std::size_t row) const {
+    return global[spec.global == GlobalScope::row ? row : 0];
+  }
+};
+
+/// The scalar twin of a block that holds NaN or Inf: choose_scale, encode and decode of formats/.
+std::uint64_t quantize_special(const void* context, const BlockRef& ref) {
+  const Run& run = *static_cast<const Run*>(context);
+  const QuantSpec& spec = run.spec;
+  const std::size_t cols = run.grid.cols;
+  const GlobalFactor& g = run.global_of(ref.offset / cols);
+  const BlockView view{run.in, ref.offset, static_cast<std::uint32_t>(ref.rows),
+                       static_cast<std::uint32_t>(ref.cols), cols, 1};
+  const BlockScale b = choose_scale(spec, g, view, run.options.external_amax);
+  const BlockScale stored = scale_from_code(spec, b.code);
+  const Output& out = run.out;
+  if (out.scales32 != nullptr) out.scales32[ref.block] = b.code;
+  if (out.scales8 != nullptr) out.scales8[ref.block] = static_cast<std::uint8_t>(b.code);
+  std::uint64_t saturated = 0;
+  for (std::uint32_t r = 0; r < view.rows; ++r) {
+    for (std::uint32_t c = 0; c < view.cols; ++c) {
+      const std::uint64_t i = view.index(r, c);
+      const float x = run.in[i];
+      const std::uint32_t code =
+          encode_element(spec, b, x, c, spec.round, run.options.random.word(i, spec.round));
+      if (is_saturated(spec, b, x)) ++saturated;
+      if (out.values != nullptr) {
+        out.values[i] = dequantize_element(spec, stored, g, code, c);
+      } else if (out.codes != nullptr) {
+        out.codes[i] = static_cast<std::uint8_t>(code);
+      } else {
+        // Blocks beside each other come in ascending order and from one thread.
+        std::uint8_t& byte = out.packed[i / cols * run.packed_row() + i % cols / 2];
+        byte = static_cast<std::uint8_t>(i % cols % 2 == 0 ? code : byte | code << 4);
+      }
+    }
+  }
+  return saturated;
+}
+
+BlockScale choose_from_amax(const void* context, float amax) {
+  const Run& run = *static_cast<const Run*>(context);
+  return choose_scale(run.spec, run.global[0], {&amax, 0, 1, 1, 1, 1}, run.options.external_amax);
+}
+
+/// The same for one row's global factor.
+struct RowContext {
+  const Run* run;
+  std::size_t row;
+};
+BlockScale choose_from_amax_in_row(const void* context, float amax) {
+  const RowContext& c = *static_cast<const RowContext*>(context);
+  return choose_scale(c.run->spec, c.run->global_of(c.row), {&amax, 0, 1, 1, 1, 1},
+                      c.run->options.external_amax);
+}
+
+float amax_of(const float* x, std::size_t n, bool finite_only) {
+  const std::size_t chunks = (n + kChunk - 1) / kChunk;
+  std::uint32_t best = 0;
+#pragma omp parallel for schedule(static) reduction(max : best) if (n >= kParallel)
+  for (std::size_t k = 0; k < chunks; ++k) {
+    const std::size_t first = k * kChunk;
+    best = std::max(best, simd::max_magnitude_bits(x + first, std::min(kChunk, n - first),
+                                                   finite_only));
+  }
+  return bits_as<float>(best);
+}
+
+/// Global factors of the tensor or of each row. False where one is not a positive finite number.
+bool set_global_factors(Run& run) {
+  const QuantSpec& spec = run.spec;
+  const std::size_t rows = run.grid.rows, cols = run.grid.cols;
+  if (spec.global == GlobalScope::row) {
+    run.global.resize(rows);
+#pragma omp parallel for schedule(static) if (run.size() >= kParallel)
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::uint32_t bits = simd::max_magnitude_bits(run.in + r * cols, cols, true);
+      run.global[r] = global_factor(spec, bits_as<float>(bits));
+    }
+  } else if (spec.global == GlobalScope::tensor) {
+    run.global.push_back(global_factor(spec, amax_of(run.in, run.size(), true)));
+    run.backwards = true;
+  } else {
+    run.global.push_back(global_factor(spec, 0.0f));
+  }
+  for (const GlobalFactor& g : run.global) {
+    if (!simd::set_global(run.shape.plan, spec, g)) return false;
+  }
+  return simd::set_global(run.shape.plan, spec, run.global[0]);
+}
+
+/// The layout `tensor`: one scale, chosen from the amax of everything.
+bool set_tensor_scale(Run& run) {
+  const QuantSpec& spec = run.spec;
+  if (spec.scale.kind != ScaleFormat::Kind::none) {
+    const float amax = amax_of(run.in, run.size(), false);
+    if (!is_finite(amax)) return false;
+    const BlockScale b = choose_from_amax(&run, amax);
+    if (!simd::set_constant_scale(run.shape.plan, spec, b)) return false;
+    run.backwards = true;
+    if (run.out.scales32 != nullptr) run.out.scales32[0] = b.code;
+    if (run.out.scales8 != nullptr) run.out.scales8[0] = static_cast<std::uint8_t>(b.code);
+  } else if (run.out.scales32 != nullptr) {
+    std::fill_n(run.out.scales32, run.grid.blocks(), bits_as<std::uint32_t>(1.0f));
+  }
+  return true;
+}
+
+std::uint64_t run_rows(const Run& run) {
+  const std::size_t rows = run.grid.rows, cols = run.grid.cols;
+  const bool tensor = run.shape.layout == Layout::tensor;
+  // Blocks that fill rows exactly follow each other in memory across rows, and so do elements under
+  // one scale, unless packed rows end in half a byte.
+  const bool row_factors = run.spec.global == GlobalScope::row;
+  const std::size_t block = tensor ? 2 : run.shape.block;
+  const bool joined = !row_factors && cols % block == 0 && block % 2 == 0;
+  const std::size_t stretch = joined ? rows * cols : cols;  // elements that need no break
+  const std::size_t stretches = joined ? 1 : rows;
+  const std::size_t chunk = std::max<std::size_t>(kChunk / block, 1) * block;
+  const std::size_t chunks = (stretch + chunk - 1) / chunk;
+  const std::size_t items = stretches * chunks;
+  const std::size_t blocks_in_stretch = (stretch + block - 1) / block;
+  std::uint64_t saturated = 0;
+#pragma omp parallel for schedule(static) reduction(+ : saturated) if (run.size() >= kParallel)
+  for (std::size_t n = 0; n < items; ++n) {
+    const std::size_t item = run.backwards ? items - 1 - n : n;
+    const std::size_t s = item / chunks, from = item % chunks * chunk;
+    simd::RowJob job;
+    job.in = run.in;
+    job.first = s * stretch + from;
+    job.elements = std::min(chunk, stretch - from);
+    job.block_size = block;
+    job.first_block = s * blocks_in_stretch + from / block;
+    job.packed_byte = s * (joined ? stretch / 2 : run.packed_row()) + from / 2;
+    if (row_factors) {
+      Plan plan = run.shape.plan;
+      const RowContext context{&run, s};
+      simd::set_global(plan, run.spec, run.global[s]);
+      plan.choose = choose_from_amax_in_row;
+      plan.context = &context;
+      saturated += simd::quantize_rows(plan, job, run.out, {quantize_special, &run});
+    } else {
+      saturated += simd::quantize_rows(run.shape.plan, job, run.out, {quantize_special, &run});
+    }
+  }
+  return saturated;
+}
+
+std::uint64_t run_columns(const Run& run) {
+  const std::size_t rows = run.grid.rows, cols = run.grid.cols, block = run.shape.block;
+  const std::size_t bands = (rows + block - 1) / block;
+  // Whole bands where there are enough of them, so that each strip's right neighbour is next.
+  const std::size_t chunk = bands >= 16 ? cols : 256;
+  const std::size_t chunks = (cols + chunk - 1) / chunk;
+  const std::size_t items = bands * chunks;
+  std::uint64_t saturated = 0;
+#pragma omp parallel for schedule(static) reduction(+ : saturated) if (run.size() >= kParallel)
+  for (std::size_t n = 0; n < items; ++n) {
+    const std::size_t item = run.backwards ? items - 1 - n : n;
+    const std::size_t band = item / chunks, c0 = item % chunks * chunk;
+    simd::ColumnJob job;
+    job.in = run.in;
+    job.first = band * block * cols + c0;
+    job.rows = std::min(block, rows - band * block);
+    job.cols = std::min(chunk, cols - c0);
+    job.row_stride = cols;
+    job.first_block = band * cols + c0;
+    job.packed_byte = band * block * run.packed_row() + c0 / 2;
+    job.packed_stride = run.packed_row();
+    saturated += simd::quantize_columns(run.shape.plan, job, run.out, {quantize_special, &run});
+  }
+  return saturated;
+}
+
+/// Everything but allocation. False, with nothing written, where the reference has to do it.
+bool execute(Run& run, std::uint64_t& saturated) {
+  if (!set_global_factors(run)) return false;
+  if (run.shape.layout == Layout::tensor && !set_tensor_scale(run)) return false;
+  run.shape.plan.choose = choose_from_amax;
+  run.shape.plan.context = &run;
+  if (run.out.values != nullptr) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(run.out.values) % 64 == 0 &&
+                         run.grid.cols % 16 == 0 &&
+                         (run.shape.layout != Layout::rows || run.shape.block % 16 == 0);
+    run.out.stream = aligned && 2 * sizeof(float) * run.size() > stream_bytes();
+  }
+  saturated = run.shape.layout == Layout::columns ? run_columns(run) : run_rows(run);
+  return true;
+}
+
+struct MatrixShape {
+  std::size_t rows = 1, cols = 1;
+};
+
+MatrixShape matrix_shape(std::span<const std::size_t> shape, std::size_t elements) {
+  MatrixShape m;
+  if (!shape.empty()) m.cols = shape.back();
+  for (std::size_t i = 0; i + 1 < shape.size(); ++i) m.rows *= shape[i];
+  if (m.rows * m.cols != elements) {
+    throw std::invalid_argument("quantize: the shape does not match the number of elements");
+  }
+  return m;
+}
+
+bool is_transformed(const QuantSpec& spec) {
+  return spec.hadamard != 0 || spec.prescale != 1.0f || spec.clip != ClipKind::none;
+}
+
+std::vector<float> decode_factors(const Run& run) {
+  std::vector<float> g;
+  if (run.spec.has_global()) {
+    for (const GlobalFactor& f : run.global) g.push_back(f.decode);
+  }
+  return g;
+}
+
+}  // namespace
+
+bool has_fast_path(const QuantSpec& spec, std::size_t rows, std::size_t cols,
+                   const QuantizeOptions& options) {
+  return simd::make_plan(spec, rows, cols, options).has_value();
+}
+
+namespace detail {
+
+bool quantize_blocks_fast(QuantizedTensor& q, const float* source,
+                          const QuantizeOptions& options) {
+  const auto plan = simd::make_plan(q.spec, q.grid.rows, q.grid.cols, options);
+  if (!plan) return false;
+  Run run{q.spec, options, source, q.grid, *plan, {}, {}, false};
+  run.out.codes = q.codes.data();
+  run.out.scales32 = q.scale_codes.data();
+  if (!execute(run, q.saturated)) return false;
+  q.global = decode_factors(run);
+  return true;
+}
+
+}  // namespace detail
+
+std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> in,
+                                 std::span<const std::size_t> shape, std::span<float> out,
+                                 const QuantizeOptions& options) {
+  const MatrixShape m = matrix_shape(shape, in.size());
+  if (out.size() != in.size()) {
+    throw std::invalid_argument("fake_quantize_into: input and output differ in size");
+  }
+  if (!is_transformed(spec)) {
+    if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
+      Run run{spec, options, in.data(), make_grid(spec.block, m.rows, m.cols), *plan, {}, {}, false};
+      run.out.values = out.data();
+      std::uint64_t saturated = 0;
+      if (execute(run, saturated)) return saturated;
+    }
+  }
+  const QuantizedTensor q = quantize(spec, in, shape, options);
+  const std::vector<float> y = dequantize(q);
+  std::copy(y.begin(), y.end(), out.begin());
+  return q.saturated;
+}
+
+void quantize_packed(const QuantSpec& spec, std::span<const float> in,
+                     std::span<const std::size_t> shape, PackedTensor& out,
+                     const QuantizeOptions& options) {
+  if (spec.element.bits > 4 || detail::is_asymmetric(spec)) {
+    throw std::invalid_argument(
+        "quantize_packed: two codes a byte need a format of at most 4 bits without zero points");
+  }
+  const MatrixShape m = matrix_shape(shape, in.size());
+  const bool bytes = spec.scale.kind == ScaleFormat::Kind::coded && spec.scale.format.bits <= 8 &&
+                     spec.scheme != Scheme::hif4 && spec.scheme != Scheme::dialect;
+  const auto allocate = [&](const BlockGrid& grid) {
+    out.grid = grid;
+    out.codes.resize(grid.rows * packed_bytes(grid.cols));
+    out.scale_codes.resize(bytes ? grid.blocks() : 0);
+    out.wide_scale_codes.resize(bytes ? 0 : grid.blocks());
+  };
+  if (!is_transformed(spec)) {
+    if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
+      allocate(make_grid(spec.block, m.rows, m.cols));
+      Run run{spec, options, in.data(), out.grid, *plan, {}, {}, false};
+      run.out.packed = out.codes.data();
+      if (bytes) run.out.scales8 = out.scale_codes.data();
+      if (!bytes) run.out.scales32 = out.wide_scale_codes.data();
+      if (execute(run, out.saturated)) {
+        out.global = decode_factors(run);
+        return;
+      }
+    }
+  }
+  const QuantizedTensor q = quantize(spec, in, shape, options);
+  allocate(q.grid);
+  for (std::size_t r = 0; r < q.grid.rows; ++r) {
+    pack_nibbles(q.codes.data() + r * q.grid.cols, q.grid.cols,
+                 out.codes.data() + r * packed_bytes(q.grid.cols), NibbleOrder::low_first);
+  }
+  for (std::size_t i = 0; i < q.scale_codes.size(); ++i) {
+    if (bytes) {
+      out.scale_codes[i] = static_cast<std::uint8_t>(q.scale_codes[i]);
+    } else {
+      out.wide_scale_codes[i] = q.scale_codes[i];
+    }
+  }
+  out.global = q.global;
+  out.saturated = q.saturated;
+}
+
+}  // namespace fp4lab

@@ -1,0 +1,155 @@
+// One vector of scaled elements to codes and values: the three ways of rounding.
+#if defined(FP4LAB_SIM_SIMD_ELEMENTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FP4LAB_SIM_SIMD_ELEMENTS_INL_H_
+#undef FP4LAB_SIM_SIMD_ELEMENTS_INL_H_
+#else
+#define FP4LAB_SIM_SIMD_ELEMENTS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include "sim/simd/plan.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace fp4lab::simd::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DI = hn::RebindToSigned<DF>;
+using DU = hn::RebindToUnsigned<DF>;
+using VF = hn::Vec<DF>;
+using VI = hn::Vec<DI>;
+using VU = hn::Vec<DU>;
+
+inline constexpr std::size_t kLanes = hn::MaxLanes(DF());
+
+/// Value (before the block scale) and code of a vector of elements. Callers use one of the two; the
+/// compiler drops the other.
+struct Rounded {
+  VF value;
+  VU code;
+};
+
+/// Nearest-even on a radix-2 grid with subnormals. Adding 2^(e + 23 - m) to a magnitude of binade e
+/// leaves a sum whose unit in the last place is the grid's quantum 2^(e - m): the addition itself
+/// rounds, the low bits of the sum count quanta, and the parity of that count is the code's.
+class MagicElement {
+ public:
+  static constexpr bool kRandom = false;
+  explicit HWY_INLINE MagicElement(const Plan& p)
+      : top_(hn::Set(DF(), p.highest)),
+        lowest_normal_(hn::Set(DF(), pow2_f32(p.min_exponent))),
+        lift_(hn::Set(DU(), static_cast<std::uint32_t>(23 - p.mantissa_bits) << 23)),
+        first_field_(hn::Set(DU(), static_cast<std::uint32_t>(127 + p.min_exponent)
+                                       << p.mantissa_bits)),
+        field_shift_(23 - p.mantissa_bits) {}
+
+  HWY_INLINE Rounded Round(VF v, VU /*random*/) const {
+    const DF d;
+    const DU du;
+    const auto sign = hn::And(hn::BitCast(du, v), hn::Set(du, 0x80000000u));
+    const auto a = hn::Min(hn::Abs(v), top_);
+    const auto binade = hn::And(hn::BitCast(du, hn::Max(a, lowest_normal_)),
+                                hn::Set(du, 0x7F800000u));
+    const auto magic = hn::BitCast(d, hn::Add(binade, lift_));
+    const auto sum = hn::Add(a, magic);
+    const auto value = hn::Or(hn::Sub(sum, magic), hn::BitCast(d, sign));
+    const auto count = hn::And(hn::BitCast(du, sum), hn::Set(du, 15u));
+    const auto below = hn::Sub(hn::ShiftRightSame(binade, field_shift_), first_field_);
+    const auto code = hn::Or(hn::Add(count, below), hn::ShiftRight<28>(sign));
+    return {value, code};
+  }
+
+ private:
+  VF top_, lowest_normal_;
+  VU lift_, first_field_;
+  int field_shift_;
+};
+
+/// Stochastic, model A: floor(d 2^N) + r >= 2^N is the carry of the magnitude in units of
+/// quantum / 2^N plus r into bit N.
+class StochasticElement {
+ public:
+  static constexpr bool kRandom = true;
+  explicit HWY_INLINE StochasticElement(const Plan& p)
+      : top_(hn::Set(DF(), p.highest)),
+        lowest_normal_(hn::Set(DF(), pow2_f32(p.min_exponent))),
+        to_fixed_(hn::Set(DU(), static_cast<std::uint32_t>(254 + p.random_bits + p.mantissa_bits)
+                                    << 23)),
+        quantum_(hn::Set(DU(), static_cast<std::uint32_t>(p.mantissa_bits) << 23)),
+        first_field_(hn::Set(DU(), static_cast<std::uint32_t>(127 + p.min_exponent)
+                                       << p.mantissa_bits)),
+        field_shift_(23 - p.mantissa_bits),
+        random_bits_(p.random_bits) {}
+
+  HWY_INLINE Rounded Round(VF v, VU random) const {
+    const DF d;
+    const DI di;
+    const DU du;
+    const auto sign = hn::And(hn::BitCast(du, v), hn::Set(du, 0x80000000u));
+    const auto a = hn::Min(hn::Abs(v), top_);
+    const auto binade = hn::And(hn::BitCast(du, hn::Max(a, lowest_normal_)),
+                                hn::Set(du, 0x7F800000u));
+    const auto fixed = hn::ConvertTo(di, hn::Mul(a, hn::BitCast(d, hn::Sub(to_fixed_, binade))));
+    const auto count = hn::ShiftRightSame(hn::Add(hn::BitCast(du, fixed), random), random_bits_);
+    const auto quantum = hn::BitCast(d, hn::Sub(binade, quantum_));
+    const auto magnitude = hn::Mul(hn::ConvertTo(d, hn::BitCast(di, count)), quantum);
+    const auto below = hn::Sub(hn::ShiftRightSame(binade, field_shift_), first_field_);
+    return {hn::Or(magnitude, hn::BitCast(d, sign)),
+            hn::Or(hn::Add(count, below), hn::ShiftRight<28>(sign))};
+  }
+
+ private:
+  VF top_, lowest_normal_;
+  VU to_fixed_, quantum_, first_field_;
+  int field_shift_, random_bits_;
+};
+
+/// Any format of at most 16 values under any deterministic rounding: the last threshold that is not
+/// above the element. With sixteen lanes a table is one register and four steps of bisection find
+/// the entry; narrower vectors walk the thresholds.
+class TableElement {
+ public:
+  static constexpr bool kRandom = false;
+  explicit HWY_INLINE TableElement(const Plan& p) : plan_(p) {}
+
+  HWY_INLINE Rounded Round(VF v, VU /*random*/) const {
+    const DF d;
+    const DI di;
+    const DU du;
+    const auto bits = hn::BitCast(di, v);
+    const auto key = hn::Xor(bits, hn::And(hn::BroadcastSignBit(bits), hn::Set(di, 0x7FFFFFFF)));
+    if constexpr (kLanes == 16) {
+      const auto below = hn::LoadU(di, plan_.below);
+      auto index = hn::IfThenElseZero(hn::Gt(key, hn::Set(di, plan_.below[8])),
+                                      hn::Set(di, 8));
+      for (const int step : {4, 2, 1}) {
+        const auto next = hn::Add(index, hn::Set(di, step));
+        const auto t = hn::TableLookupLanes(below, hn::IndicesFromVec(di, next));
+        index = hn::IfThenElse(hn::Gt(key, t), next, index);
+      }
+      const auto at = hn::IndicesFromVec(di, index);
+      const auto values = hn::BitCast(di, hn::LoadU(d, plan_.value));
+      const auto codes = hn::BitCast(di, hn::LoadU(du, plan_.code));
+      return {hn::BitCast(d, hn::TableLookupLanes(values, at)),
+              hn::BitCast(du, hn::TableLookupLanes(codes, at))};
+    } else {
+      auto value = hn::Set(d, plan_.value[0]);
+      auto code = hn::Set(du, plan_.code[0]);
+      for (int i = 1; i < plan_.entries; ++i) {
+        const auto reached = hn::Gt(key, hn::Set(di, plan_.below[i]));
+        value = hn::IfThenElse(hn::RebindMask(d, reached), hn::Set(d, plan_.value[i]), value);
+        code = hn::IfThenElse(hn::RebindMask(du, reached), hn::Set(du, plan_.code[i]), code);
+      }
+      return {value, code};
+    }
+  }
+
+ private:
+  const Plan& plan_;
+};
+
+}  // namespace fp4lab::simd::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
