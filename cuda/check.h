@@ -30,4 +30,8 @@ Tally check_casts(bool quick);
 /// random tensors with boundary-aimed elements; `elements` in all for the large ones.
 Tally check_blocks(std::uint64_t elements);
 
+/// Every function of sim/math.h over all 2^32 inputs (pow: as many pairs), against the CPU's array
+/// functions; with `quick` every 257th.
+Tally check_math(bool quick);
+
 }  // namespace fp4lab::cuda

@@ -26,13 +26,14 @@ void report(Tally& tally, const std::string& name, std::uint64_t cases, std::uin
 
 int main(int argc, char** argv) {
   using namespace fp4lab::cuda;
-  bool quick = false, casts = true, blocks = true;
+  bool quick = false, casts = true, blocks = true, math = true;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--quick") == 0) quick = true;
-    else if (std::strcmp(argv[i], "--casts") == 0) blocks = false;
-    else if (std::strcmp(argv[i], "--blocks") == 0) casts = false;
+    else if (std::strcmp(argv[i], "--casts") == 0) blocks = math = false;
+    else if (std::strcmp(argv[i], "--blocks") == 0) casts = math = false;
+    else if (std::strcmp(argv[i], "--math") == 0) casts = blocks = false;
     else {
-      std::fprintf(stderr, "fp4lab_cuda_check: unknown option '%s'; --quick --casts --blocks\n",
+      std::fprintf(stderr, "fp4lab_cuda_check: unknown option '%s'; --quick --casts --blocks --math\n",
                    argv[i]);
       return 2;
     }
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
     const auto start = std::chrono::steady_clock::now();
     Tally total;
     if (casts) total.add(check_casts(quick));
+    if (math) total.add(check_math(quick));
     if (blocks) total.add(check_blocks(quick ? 1u << 20 : 1u << 30));
     const double s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
