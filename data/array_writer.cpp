@@ -44,12 +44,6 @@ std::string identity_of(const std::string& path) {
   return path;
 }
 
-void copy_into(const std::string& from, AtomicFile& to) {
-  ByteSource source(from);
-  const AlignedBytes bytes = source.read_rest();
-  to.write(bytes.data(), bytes.size());
-}
-
 }  // namespace
 
 struct ArrayWriter::Impl {
@@ -70,10 +64,11 @@ struct ArrayWriter::Impl {
         items.push_back({output.ref.name, &output.array, output.attributes});
       }
     }
-    // The old file is copied now, not when the place was reserved: it may be the command's input.
-    const bool extend = exists_with_bytes(file->target());
-    if (extend) copy_into(file->target(), *file);
-    write_hdf5(file->temporary(), extend, items, printable(file->target(), 200));
+    // The old file is read now, not when the place was reserved: it may be the command's input.
+    AlignedBytes existing;
+    if (exists_with_bytes(file->target())) existing = ByteSource(file->target()).read_rest();
+    const AlignedBytes image = hdf5_image(existing, items, printable(file->target(), 200));
+    file->write(image.data(), image.size());
   }
 
   void write_files() {

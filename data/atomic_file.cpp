@@ -140,7 +140,6 @@ void AtomicFile::write(const void* data, std::size_t size) {
 
 void AtomicFile::finish() {
   if (descriptor_ < 0) return;
-  // fsync of the descriptor covers bytes that a library wrote through the name as well.
   const bool synced = direct_ || ::fsync(descriptor_) == 0;
   const int sync_error = synced ? 0 : errno;
   const int closed = ::close(descriptor_);

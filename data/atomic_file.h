@@ -20,9 +20,6 @@ class AtomicFile {
 
   void write(const void* data, std::size_t size);
 
-  /// Where the bytes lie until publish(); a library may write there by name. Equals target() for
-  /// devices and pipes.
-  const std::string& temporary() const { return temporary_; }
   const std::string& target() const { return target_; }
   bool is_direct() const { return direct_; }
 

@@ -33,13 +33,14 @@ Array read_hdf5(const std::string& path, const std::string& dataset);
 /// Paths of the data sets in the file (at most `limit`), sorted.
 std::vector<std::string> list_hdf5(const std::string& path, std::size_t limit = 1000);
 
-/// Creates or extends the HDF5 file `path` (which must be a private temporary) with the items;
-/// missing groups are made, a data set of the same name is replaced. Larger arrays are chunked,
-/// shuffled, deflated and check-summed. No time stamps: equal input gives equal bytes.
-/// `shown` is the file's name in error lines. Throws EnvironmentError, or InputError when a path
-/// collides with a group or the existing file is not HDF5.
-void write_hdf5(const std::string& path, bool extend, const std::vector<Hdf5Item>& items,
-                const std::string& shown);
+/// The bytes of an HDF5 file that holds the items, added to those of `existing` (bytes of an HDF5
+/// file, or empty for a new one). Missing groups are made, a data set of the same name is replaced.
+/// Larger arrays are chunked, shuffled, deflated and check-summed. No time stamps: equal input
+/// gives equal bytes. The file is made in memory, so that HDF5 never meets a full disk (it does not
+/// survive one). `shown` is the file's name in error lines. Throws InputError when `existing` is no
+/// sound HDF5 file or a path collides with a group, EnvironmentError for failures of the library.
+AlignedBytes hdf5_image(const AlignedBytes& existing, const std::vector<Hdf5Item>& items,
+                        const std::string& shown);
 
 /// `HDF5 1.10.8`-style version numbers of the library in use.
 std::string hdf5_version();

@@ -18,6 +18,8 @@ using hdf5::require;
 constexpr std::size_t kChunkFrom = 4096;
 constexpr std::size_t kChunkBytes = std::size_t{1} << 20;
 constexpr unsigned kDeflateLevel = 4;
+/// The in-memory file grows by this many bytes at a time.
+constexpr std::size_t kMemoryStep = std::size_t{1} << 20;
 
 hdf5::Properties creation_properties(hid_t kind, const std::string& shown) {
   auto properties =
@@ -65,13 +67,14 @@ void write_attribute(hid_t object, const AttributeValue& item, const std::string
       [&](const auto& value) {
         using T = std::decay_t<decltype(value)>;
         if constexpr (std::is_same_v<T, std::string>) {
+          // Variable length and UTF-8: what h5py shows as str and netCDF as string.
           auto type = require<hdf5::Type, EnvironmentError>(H5Tcopy(H5T_C_S1),
                                                             shown + ": cannot create a text type");
-          // One byte of padding keeps empty texts legal.
-          check<EnvironmentError>(H5Tset_size(type.get(), value.size() + 1), shown);
+          check<EnvironmentError>(H5Tset_size(type.get(), H5T_VARIABLE), shown);
           check<EnvironmentError>(H5Tset_cset(type.get(), H5T_CSET_UTF8), shown);
           const auto space = space_of({}, shown);
-          write_one(object, item.name, type.get(), space.get(), value.c_str(), shown);
+          const char* const text = value.c_str();
+          write_one(object, item.name, type.get(), space.get(), &text, shown);
         } else if constexpr (std::is_same_v<T, std::int64_t>) {
           const auto space = space_of({}, shown);
           write_one(object, item.name, H5T_STD_I64LE, space.get(), &value, shown);
@@ -149,24 +152,37 @@ void write_item(hid_t file, const Hdf5Item& item, const std::string& shown) {
 
 }  // namespace
 
-void write_hdf5(const std::string& path, bool extend, const std::vector<Hdf5Item>& items,
-                const std::string& shown) {
+AlignedBytes hdf5_image(const AlignedBytes& existing, const std::vector<Hdf5Item>& items,
+                        const std::string& shown) {
   hdf5::silence();
+  constexpr const char* kNever = "fp4lab-in-memory.h5";  // a name HDF5 insists on; no such file
+  auto access = require<hdf5::Properties, EnvironmentError>(H5Pcreate(H5P_FILE_ACCESS),
+                                                            shown + ": cannot set up HDF5");
+  check<EnvironmentError>(H5Pset_fapl_core(access.get(), kMemoryStep, false),
+                          shown + ": cannot set up HDF5");
   hdf5::File file;
-  if (extend) {
-    file = require<hdf5::File, InputError>(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT),
-                                           shown + ": exists and is not a sound HDF5 file");
-  } else {
+  if (existing.empty()) {
     const auto creation = creation_properties(H5P_FILE_CREATE, shown);
     file = require<hdf5::File, EnvironmentError>(
-        H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), H5P_DEFAULT),
+        H5Fcreate(kNever, H5F_ACC_TRUNC, creation.get(), access.get()),
         "cannot create '" + shown + "'");
+  } else {
+    // HDF5 copies the image; its signature asks for a mutable pointer all the same.
+    void* const bytes = const_cast<std::byte*>(existing.data());
+    check<EnvironmentError>(H5Pset_file_image(access.get(), bytes, existing.size()),
+                            shown + ": cannot set up HDF5");
+    file = require<hdf5::File, InputError>(H5Fopen(kNever, H5F_ACC_RDWR, access.get()),
+                                           shown + ": exists and is not a sound HDF5 file");
   }
   for (const auto& item : items) write_item(file.get(), item, shown);
-  check<EnvironmentError>(H5Fflush(file.get(), H5F_SCOPE_GLOBAL), shown + ": cannot flush");
-  if (!file.reset()) {
-    throw EnvironmentError(shown + ": cannot close the file (HDF5: " + hdf5::last_message() + ")");
+  check<EnvironmentError>(H5Fflush(file.get(), H5F_SCOPE_GLOBAL), shown + ": cannot finish");
+  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
+  if (size < 0) throw EnvironmentError(shown + ": cannot finish (" + hdf5::last_message() + ")");
+  AlignedBytes image(static_cast<std::size_t>(size));
+  if (H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
+    throw EnvironmentError(shown + ": cannot finish (" + hdf5::last_message() + ")");
   }
+  return image;
 }
 
 }  // namespace fp4lab

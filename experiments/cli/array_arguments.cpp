@@ -1,5 +1,7 @@
 #include "experiments/cli/array_arguments.h"
 
+#include <charconv>
+
 #include "data/error.h"
 #include "formats/names.h"
 
@@ -26,6 +28,22 @@ Array read_input(const std::string& text, const InputOptions& options, DType fal
     }
   }
   return read_array(parse_array_ref(text), read);
+}
+
+void add_seed_option(CLI::App& command, std::string& seed) {
+  command.add_option("--seed", seed, "seed of stochastic rounding (0)")->type_name("N");
+}
+
+std::uint64_t parse_seed(const std::string& text) {
+  const bool hexadecimal = text.rfind("0x", 0) == 0;
+  const char* const first = text.data() + (hexadecimal ? 2 : 0);
+  const char* const last = text.data() + text.size();
+  std::uint64_t seed = 0;
+  const auto result = std::from_chars(first, last, seed, hexadecimal ? 16 : 10);
+  if (first == last || result.ec != std::errc() || result.ptr != last) {
+    throw InputError("--seed '" + printable(text, 40) + "' is no whole number below 2^64");
+  }
+  return seed;
 }
 
 void add_packed_option(CLI::App& command, Context& context, std::string& packed) {

@@ -26,6 +26,12 @@ void add_input_options(CLI::App& command, Context& context, InputOptions& option
 /// Reads the command's input; `fallback` is the type of raw bytes that do not name one.
 Array read_input(const std::string& text, const InputOptions& options, DType fallback);
 
+/// Adds `--seed N`, a whole number below 2^64, decimal or 0x... hexadecimal.
+void add_seed_option(CLI::App& command, std::string& seed);
+
+/// The number of `--seed`. Throws InputError.
+std::uint64_t parse_seed(const std::string& text);
+
 /// Adds `--packed low|high`.
 void add_packed_option(CLI::App& command, Context& context, std::string& packed);
 

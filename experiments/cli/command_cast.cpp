@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   std::string format, round, policy = "cuda", random, packed, in, out;
-  std::uint64_t seed = 0;
+  std::string seed = "0";
   InputOptions input;
 };
 
@@ -76,6 +76,16 @@ bool needs_binary64(DType dtype) {
          dtype == DType::kI64 || dtype == DType::kU64;
 }
 
+/// The counter of a draw has 32 bits.
+void check_draws(const Rounding& rounding, std::size_t elements) {
+  if (!rounding.is_stochastic()) return;
+  const std::size_t per_draw =
+      128 / static_cast<std::size_t>(RandomStream::slot_width(rounding.random_bits()));
+  if (elements / per_draw > 0xffffffffu) {
+    throw InputError(std::to_string(elements) + " elements need more than 2^32 random draws");
+  }
+}
+
 ExitCode run_cast(Context& context, const Options& options) {
   register_user_formats(context.format_files);
   const FormatInfo& info = require_format(options.format);
@@ -94,11 +104,12 @@ ExitCode run_cast(Context& context, const Options& options) {
   const Array input = read_input(options.in, options.input, DType::kF32);
   Array words;
   RandomSource random;
-  random.stream.seed = options.seed;
+  random.stream.seed = parse_seed(options.seed);
   if (!options.random.empty()) {
     words = read_random_words(options.random, rounding, input.size());
     random.given = words.as<std::uint32_t>().data();
   }
+  check_draws(rounding, input.size());
   const Cast cast{info, rounding, policy, random};
   Array codes = needs_binary64(input.dtype)
                     ? cast_array<double>(cast, to_float64(input, options.in))
@@ -108,7 +119,7 @@ ExitCode run_cast(Context& context, const Options& options) {
   attributes.push_back({"round", to_string(rounding)});
   attributes.push_back({"policy", to_string(policy)});
   if (rounding.is_stochastic() && options.random.empty()) {
-    attributes.push_back({"seed", std::to_string(options.seed)});
+    attributes.push_back({"seed", options.seed});
   }
   if (packing) codes = pack_rows(codes, *packing);
   writer.put(out, std::move(codes), std::move(attributes));
@@ -138,7 +149,7 @@ void add_cast_command(CLI::App& app, Context& context) {
   policy->type_name("P");
   command->add_option("--random", options->random, "random words, one u32 an element")
       ->type_name("FILE");
-  command->add_option("--seed", options->seed, "seed of stochastic rounding (0)")->type_name("N");
+  add_seed_option(*command, options->seed);
   add_packed_option(*command, context, options->packed);
   add_input_options(*command, context, options->input);
   command->add_option("IN", options->in, "numbers: .npy, .h5:/path, raw, - or sample:NAME")

@@ -40,12 +40,12 @@ struct Options {
   bool json = false;
 };
 
-/// The family's heading; formats that are not in the catalogue come from the user.
+/// The family's heading; formats of the user and spelled-out records have none.
 std::string heading_of(const FormatInfo& entry) {
   const auto& rows = catalog();
   const bool built_in = std::any_of(rows.begin(), rows.end(),
                                     [&](const FormatInfo& row) { return row.id == entry.id; });
-  return built_in ? family_title(entry.family) : "formats defined by the user";
+  return built_in ? family_title(entry.family) : "outside the catalogue";
 }
 
 std::vector<std::string> mode_names() {

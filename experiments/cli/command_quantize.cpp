@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -28,8 +29,7 @@ struct Options {
   std::string spec, in;
   std::string codes, scales, tensor_scale, zero_points, dequant;
   std::string packed, random;
-  std::uint64_t seed = 0;
-  int threads = 0;
+  std::string seed = "0", threads;
   bool swizzle = false, narrow = false, json = false;
   InputOptions input;
 };
@@ -175,7 +175,7 @@ void print_report(Output& out, const Report& report, const QuantSpec& spec) {
     return std::isnan(value) ? std::string("-") : general(value);
   };
   Table table({{""}, {"", Align::kRight}, {""}});
-  table.add({"SQNR", shown(e.sqnr_db), "dB"});
+  table.add({"SQNR", std::isnan(e.sqnr_db) ? "-" : fixed(e.sqnr_db, 3), "dB"});
   table.add({"mean squared error", shown(e.mse)});
   table.add({"largest error", shown(e.max_abs_error)});
   table.add({"underflow", percent(e.underflow_fraction), "of the nonzero elements become 0"});
@@ -211,6 +211,30 @@ std::vector<std::uint64_t> histogram_of(const QuantizedTensor& q) {
   return histogram;
 }
 
+void set_threads(const std::string& text) {
+  if (text.empty()) return;
+  int threads = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), threads);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || threads < 1 ||
+      threads > 4096) {
+    throw InputError("--threads '" + printable(text, 40) + "' is no whole number from 1 to 4096");
+  }
+  omp_set_num_threads(threads);
+}
+
+/// The engine counts rows and columns in 32 bits. An array without elements goes in as 0 x 0,
+/// however large its other extents are, and keeps its shape.
+QuantizedTensor quantize_array(const QuantSpec& spec, const Array& input,
+                               const QuantizeOptions& options) {
+  if (input.size() > 0xffffffffu) {
+    throw InputError(std::to_string(input.size()) + " elements; at most 2^32 - 1 are supported");
+  }
+  const Shape shape = input.size() == 0 ? Shape{0, 0} : input.shape;
+  QuantizedTensor q = quantize(spec, input.as<float>(), shape, options);
+  q.shape = input.shape;
+  return q;
+}
+
 void check_options(const Options& options, const QuantSpec& spec) {
   if (!options.packed.empty() && options.codes.empty()) {
     throw InputError("--packed describes --codes, which is not asked for");
@@ -229,7 +253,7 @@ ExitCode run_quantize(Context& context, const Options& options) {
   const QuantSpec spec = parse_spec(options.spec);
   const auto packing = parse_packed(options.packed);
   check_options(options, spec);
-  if (options.threads > 0) omp_set_num_threads(options.threads);
+  set_threads(options.threads);
   Outputs outputs(options);
   if (outputs.uses_stdout()) context.out.use_stderr();
 
@@ -238,13 +262,13 @@ ExitCode run_quantize(Context& context, const Options& options) {
       to_float32(raw, options.narrow ? Narrowing::kRound : Narrowing::kForbid, options.in);
   Array words;
   QuantizeOptions quantize_options;
-  quantize_options.random.stream.seed = options.seed;
+  quantize_options.random.stream.seed = parse_seed(options.seed);
   if (!options.random.empty()) {
     words = read_random_words(options.random, spec.round, stored_elements(spec, input));
     quantize_options.random.given = words.as<std::uint32_t>().data();
   }
   const auto x = input.as<float>();
-  const QuantizedTensor q = quantize(spec, x, input.shape, quantize_options);
+  const QuantizedTensor q = quantize_array(spec, input, quantize_options);
   const std::vector<float> y = dequantize(q);
 
   Report report;
@@ -291,13 +315,12 @@ void add_quantize_command(CLI::App& app, Context& context) {
   output("--dequant", options->dequant, "write the dequantized tensor (f32)");
   add_packed_option(*command, context, options->packed);
   command->add_flag("--swizzle", options->swizzle, "scales in the 128x4 layout of tensor cores");
-  command->add_option("--seed", options->seed, "seed of stochastic rounding (0)")->type_name("N");
+  add_seed_option(*command, options->seed);
   command->add_option("--random", options->random, "random words, one u32 an element")
       ->type_name("FILE");
   command->add_flag("--narrow", options->narrow, "round an f64 input to binary32 first");
   command->add_option("--threads", options->threads, "threads to use (OMP_NUM_THREADS)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096));
+      ->type_name("N");
   command->add_flag("--json", options->json, "machine-readable report");
   add_input_options(*command, context, options->input);
   command->add_option("IN", options->in, "tensor: .npy, .h5:/path, raw, - or sample:NAME")

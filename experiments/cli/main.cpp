@@ -61,24 +61,35 @@ std::string command_word(int argc, char** argv) {
   return {};
 }
 
-/// A line for what CLI11 found wrong, with the nearest option for an unknown one.
-std::string parse_error_line(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_name() != "ExtrasError") return printable(error.what(), 300);
-  std::vector<std::string> options;
+/// Long names of every option that could have been meant.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
   const auto collect = [&](const CLI::App& source) {
     for (const CLI::Option* option : source.get_options()) {
-      for (const auto& name : option->get_lnames()) options.push_back("--" + name);
+      for (const auto& name : option->get_lnames()) names.push_back("--" + name);
     }
   };
   collect(app);
   for (const CLI::App* command : app.get_subcommands()) collect(*command);
+  return names;
+}
+
+/// A line for what CLI11 found wrong. An unknown option comes first: it explains a missing one.
+std::string parse_error_line(const CLI::App& app, const CLI::ParseError& error) {
   const auto extras = app.remaining(true);
   for (const auto& extra : extras) {
     if (extra.size() < 2 || extra[0] != '-') continue;
     const std::string name = extra.substr(0, extra.find('='));
-    return "unknown option '" + printable(name, 60) + "'" + nearest_hint(name, options);
+    return "unknown option '" + printable(name, 60) + "'" + nearest_hint(name, option_names(app));
   }
-  return "unexpected argument '" + printable(extras.empty() ? "" : extras.front(), 80) + "'";
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    const std::string text = error.what();
+    const std::size_t colon = text.find(": ");
+    return "unexpected argument '" +
+           printable(colon == std::string::npos ? text : text.substr(colon + 2), 80) + "'";
+  }
+  if (app.get_subcommands().empty()) return "a command is needed; fp4lab --help lists them";
+  return printable(error.what(), 300);
 }
 
 void complain(const Context& context, const std::string& command, const std::string& line) {

@@ -54,10 +54,14 @@ std::string general(double value, int digits) {
   return to_text(value, std::chars_format::general, digits);
 }
 
+std::string fixed(double value, int decimals) {
+  return to_text(value, std::chars_format::fixed, decimals);
+}
+
 std::string percent(double share) {
   if (std::isnan(share)) return "-";
   const double value = 100.0 * share;
-  return to_text(value, std::chars_format::fixed, value != 0.0 && value < 1.0 ? 4 : 2) + " %";
+  return fixed(value, value != 0.0 && value < 1.0 ? 4 : 2) + " %";
 }
 
 std::string hex_code(unsigned long long code, int bits) {

@@ -40,6 +40,9 @@ std::string shortest(float value);
 /// At most `digits` significant digits, without trailing zeros.
 std::string general(double value, int digits = 6);
 
+/// `decimals` digits after the point.
+std::string fixed(double value, int decimals);
+
 /// `value` as percent with a sensible number of digits.
 std::string percent(double share);
 
