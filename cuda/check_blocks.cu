@@ -78,7 +78,7 @@ void check_spec(Tally& tally, const std::string& text, const std::vector<float>&
   o.random.stream = {42, 19, 3};
   if (words != nullptr) o.random.given = words->data();
   std::string first;
-  const std::uint64_t bad = differences(quantize(spec, x, shape, o),
+  const std::uint64_t bad = differences(cuda::quantize(spec, x, shape, o),
                                         fp4lab::quantize(spec, x, shape, o), first);
   report(tally, (words != nullptr ? "given words " : "tensor ") + text, x.size(), bad, first);
 }
@@ -139,7 +139,7 @@ Tally check_blocks(std::uint64_t elements) {
       const std::size_t shape[2] = {chunk / 4096, 4096};
       QuantizeOptions o;
       o.random.stream = {42, 19, static_cast<std::uint32_t>(done / chunk)};
-      bad += differences(quantize(spec, x, shape, o), fp4lab::quantize(spec, x, shape, o), first);
+      bad += differences(cuda::quantize(spec, x, shape, o), fp4lab::quantize(spec, x, shape, o), first);
       cases += chunk;
     }
     report(t, std::string("volume ") + text, cases, bad, first);
