@@ -221,6 +221,34 @@ TEST(Pow, PairsAgainstMpfrAlone) {
   }
 }
 
+// Powers of the decay rates that optimizers use.
+TEST(Pow, DecayRates) {
+  for (const float x : {0.5f, 0.8f, 0.9f, 0.95f, 0.98f, 0.99f, 0.999f, 0.9999f, 0.99999f, 1.01f}) {
+    for (int t = 1; t <= 2000; ++t) {
+      const float y = static_cast<float>(t);
+      ASSERT_TRUE(gives(x, y, mpfr_pow_bits(x, y)));
+    }
+  }
+}
+
+// Every significand under the exponents that occur in practice: x over all of [1, 4).
+TEST(Pow, SlowAllSignificands) {
+  constexpr std::size_t kCount = std::size_t{1} << 24;
+  std::vector<float> x(kCount), z(kCount);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    x[i] = std::bit_cast<float>(0x3F800000u + static_cast<std::uint32_t>(i));
+  }
+  for (const float y :
+       {2.0f, 3.0f,  4.0f,  5.0f,        7.0f, -1.0f, -2.0f, -3.0f, 0.5f,  -0.5f, 1.5f,
+        2.5f, 0.25f, 0.75f, 0.33333334f, 2.2f, 0.1f,  0.8f,  -0.9f, 60.0f, -70.5f}) {
+    m::pow(std::span<const float>(x), y, std::span<float>(z));
+    for (std::size_t i = 0; i < kCount; ++i) {
+      const std::uint32_t want = reference_pow(x[i], y);
+      ASSERT_EQ(bits(z[i]), want) << "pow(" << x[i] << ", " << y << ")";
+    }
+  }
+}
+
 // The pairs that binary64 leaves open: the second path decides them.
 TEST(Pow, UndecidedPairs) {
   int undecided = 0;
