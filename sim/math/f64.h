@@ -51,7 +51,8 @@ FP4LAB_MATH_INLINE F64 operator*(F64 a, double b) noexcept { return a * F64{b}; 
 FP4LAB_MATH_INLINE F64 operator*(double a, F64 b) noexcept { return F64{a} * b; }
 FP4LAB_MATH_INLINE F64 operator/(double a, F64 b) noexcept { return F64{a} / b; }
 
-/// Square root of a number >= 0, rounded once (one instruction on every target).
+/// Square root of a number >= 0, rounded once: one instruction on every target. (Where errno is
+/// asked for, compilers add a call for negative arguments; none gets here.)
 FP4LAB_HD __attribute__((always_inline)) inline F64 sqrt_rn(F64 a) noexcept {
 #if defined(__CUDA_ARCH__)
   return {__dsqrt_rn(a.v)};
