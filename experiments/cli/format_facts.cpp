@@ -62,6 +62,7 @@ std::vector<double> values_of(const ElementFormat& format) {
     const auto stored = static_cast<std::uint32_t>(code << format.storage_shift);
     if (classify(format, stored) != ValueClass::finite) continue;
     const double value = decode_f64(format, stored);
+    if (value < min_value(format) || value > max_value(format)) continue;
     values.push_back(value == 0.0 ? 0.0 : value);
   }
   std::sort(values.begin(), values.end());

@@ -47,7 +47,8 @@ struct Threshold {
 /// between neighbours. For formats of at most 8 bits.
 std::vector<Threshold> thresholds_of(const ElementFormat& format, const Rounding& rounding);
 
-/// The distinct finite values, ascending, of a format of at most 16 bits.
+/// The distinct finite values, ascending, of a format of at most 16 bits. Codes that the encoder
+/// never produces (int4's -8) are left out.
 std::vector<double> values_of(const ElementFormat& format);
 
 /// Codes in use: the table's length for a codebook, 2^bits otherwise.
