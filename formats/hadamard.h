@@ -85,7 +85,7 @@ FP4LAB_HD constexpr void apply_signs(float* x, int size, std::uint64_t stride,
   for (int i = 0; i < size; ++i) {
     if (!s.negative(static_cast<std::uint32_t>(i))) continue;
     float& v = x[static_cast<std::uint64_t>(i) * stride];
-    v = -v;
+    if (!is_nan(v)) v = -v;  // NaN is one value: a result keeps its canonical sign
   }
 }
 
