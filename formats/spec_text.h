@@ -202,7 +202,7 @@ inline BlockShape parse_block(const Piece& p) {
   if (name == "tensor") return {0, 0};
   if (name == "row") return {1, 0};
   if (name == "col") return {0, 1};
-  const auto [rows, cols] = p.split('x');
+  const auto [rows, cols] = p.split(p.text.find('x') != std::string_view::npos ? 'x' : 'X');
   if (!cols) {
     p.fail("unknown block '" + printable(p.text) + "'; tensor, row, col or ROWSxCOLS as in 1x32");
   }
