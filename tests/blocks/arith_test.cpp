@@ -74,22 +74,26 @@ TEST(ModelArithmetic, SquareRoot_LiesBetweenTheSquaresOfTheMidpoints) {
 }
 
 TEST(ModelArithmetic, SpecialValues_FollowIeee754) {
-  using namespace oracle;
+  using oracle::kInf32;
+  using oracle::kMax32;
+  using oracle::kNan32;
+  using oracle::kOne32;
+  using oracle::kSign32;
   const F32 minus_zero = kSign32, minus_inf = kInf32 | kSign32;
-  EXPECT_EQ(div(kOne32, 0), kInf32);
-  EXPECT_EQ(div(kOne32, minus_zero), minus_inf);
-  EXPECT_EQ(div(0, 0), kNan32);
-  EXPECT_EQ(mul(kInf32, 0), kNan32);
-  EXPECT_EQ(add(kInf32, minus_inf), kNan32);
-  EXPECT_EQ(sub(kOne32, kOne32), 0u);
-  EXPECT_EQ(add(minus_zero, minus_zero), minus_zero);
-  EXPECT_EQ(add(minus_zero, 0), 0u);
-  EXPECT_EQ(mul(minus_zero, kOne32), minus_zero);
-  EXPECT_EQ(div(kOne32, kInf32), 0u);
-  EXPECT_EQ(add(0xFFFFFFFFu, kOne32), kNan32);
-  EXPECT_EQ(min_of(kNan32, kOne32), kOne32);
-  EXPECT_FALSE(less(kNan32, kOne32));
-  EXPECT_EQ(add(kMax32, kMax32), kInf32);
+  EXPECT_EQ(oracle::div(kOne32, 0), kInf32);
+  EXPECT_EQ(oracle::div(kOne32, minus_zero), minus_inf);
+  EXPECT_EQ(oracle::div(0, 0), kNan32);
+  EXPECT_EQ(oracle::mul(kInf32, 0), kNan32);
+  EXPECT_EQ(oracle::add(kInf32, minus_inf), kNan32);
+  EXPECT_EQ(oracle::sub(kOne32, kOne32), 0u);
+  EXPECT_EQ(oracle::add(minus_zero, minus_zero), minus_zero);
+  EXPECT_EQ(oracle::add(minus_zero, 0), 0u);
+  EXPECT_EQ(oracle::mul(minus_zero, kOne32), minus_zero);
+  EXPECT_EQ(oracle::div(kOne32, kInf32), 0u);
+  EXPECT_EQ(oracle::add(0xFFFFFFFFu, kOne32), kNan32);
+  EXPECT_EQ(oracle::min_of(kNan32, kOne32), kOne32);
+  EXPECT_FALSE(oracle::less(kNan32, kOne32));
+  EXPECT_EQ(oracle::add(kMax32, kMax32), kInf32);
 }
 
 TEST(ModelArithmetic, PowersOfTwo_ScaleBeyondTheRangeOfTheFactor) {

@@ -9,8 +9,11 @@
 namespace fp4lab_oracle {
 namespace {
 
-Rational qmax(const Format& f) {
-  Rational best = 0;
+// The largest magnitude, which scale rules map amax to.
+const Rational& qmax(const Format& f) {
+  static std::map<const Format*, Rational> cache;
+  Rational& best = cache[&f];
+  if (best != 0) return best;
   for (const Level& l : f.levels) best = std::max<Rational>(best, abs(l.value));
   return best;
 }
@@ -24,6 +27,8 @@ int mantissa_bits(const Format& f) {
       {"e5m2", 2}, {"mxint8-elem", 6}, {"mxint4-elem", 2}, {"mxint2-elem", 0}};
   return kBits.at(f.id);
 }
+
+constexpr F32 kThreeQuarters = 0x3F400000u;
 
 // numpy's percentile of |x|, binary64 operations.
 F32 percentile(const std::vector<F32>& x, const Rational& p) {
@@ -72,32 +77,26 @@ bool mantissa_at_least(F32 a, const Rational& m) {
 int scale_exponent(const BlockSpec& s, const Block& b, F32 amax) {
   const Format& f = *s.element;
   const int k = exponent_of(amax);
-  const auto quotient = [&] {
-    const F32 q = div(amax, constant(qmax(f)));
-    return q == 0 ? F32{1} : q;
-  };
+  const Rational ratio = from_binary32(amax).value / qmax(f);
   switch (s.rule) {
     case Rule::kFloor:
     case Rule::kTseng34:
       return k - emax(f);
     case Rule::kCeil:
       return k - emax(f) + (mantissa_at_least(amax, 1) && from_binary32(amax).value != pow2(k));
-    case Rule::kEven: {
-      // Half a unit of the element's mantissa added to the pattern carries into the exponent.
-      const F32 raised = amax + (1u << (22 - mantissa_bits(f)));
-      if (raised >= kInf32) return 128 - emax(f);
-      return (raised < 0x00800000u ? k : exponent_of(raised)) - emax(f);
-    }
+    case Rule::kEven:
+      // Rounded to the element's mantissa, amax reaches the next binade.
+      return k - emax(f) + mantissa_at_least(amax, 2 - pow2(-mantissa_bits(f) - 1));
     case Rule::kRceil:
       return covering_exponent(amax, qmax(f));
     case Rule::kQuest:
       return quest_exponent(b.x);
     case Rule::kPow2Floor:
-      return exponent_of(quotient());
+      return floor_log2(ratio);
     case Rule::kPow2Ceil:
-      return covering_exponent(quotient(), 1);
+      return covering_exponent(amax, qmax(f));
     case Rule::kPow2Near:
-      return exponent_of(quotient()) + mantissa_at_least(quotient(), Rational(3, 2));
+      return floor_log2(ratio) + (ratio * 2 >= 3 * pow2(floor_log2(ratio)));
     default:
       throw std::invalid_argument("no power-of-two rule");
   }
@@ -130,13 +129,14 @@ F32 real_scale(const BlockSpec& s, const Block& b, F32 amax) {
     case Rule::kFixed:
       return never_zero(constant(s.rule_argument));
     case Rule::kMse: {
-      const F32 whole = div(amax, q);
-      const F32 low = constant(Rational(35, 100));
+      // The grid in binary64, one rounding of each candidate.
+      const F64 whole = div64(widen(amax), widen(q));
+      const F64 low = to_binary64(Rational(35, 100)), span = sub64(to_binary64(1), low);
       F32 best = 0;
       F64 best_error = 0;
       for (int i = 0; i <= 100; ++i) {
-        const F32 part = div(mul(constant(i), sub(kOne32, low)), constant(100));
-        const F32 candidate = never_zero(mul(whole, add(low, part)));
+        const F64 part = div64(mul64(to_binary64(i), span), to_binary64(100));
+        const F32 candidate = never_zero(narrow(mul64(whole, add64(low, part))));
         const F64 error = squared_error(s, b, candidate);
         if (i == 0 || less64(error, best_error)) {
           best = candidate;
@@ -164,7 +164,9 @@ std::uint32_t nearest(const Format& f, F32 v, Mode mode, Policy policy) {
   return (after - 1)->code;
 }
 
-F32 value_of(const Format& f, std::uint32_t code) {
+namespace {
+
+F32 decoded(const Format& f, std::uint32_t code) {
   const CodeValue v = decode(f, code);
   switch (v.meaning) {
     case CodeValue::Meaning::kFinite:
@@ -174,6 +176,18 @@ F32 value_of(const Format& f, std::uint32_t code) {
     default:
       return kNan32;
   }
+}
+
+}  // namespace
+
+F32 value_of(const Format& f, std::uint32_t code) {
+  if (f.is_wide) return decoded(f, code);
+  static std::map<const Format*, std::vector<F32>> cache;
+  std::vector<F32>& all = cache[&f];
+  if (all.empty()) {
+    for (std::uint32_t c = 0; c < f.codes.size(); ++c) all.push_back(decoded(f, c));
+  }
+  return all.at(code);
 }
 
 std::uint32_t cast(const ElementRounding& r, const Format& f, F32 v, std::uint64_t index,
@@ -215,7 +229,7 @@ BlockResult plain_block(const BlockSpec& s, const Block& b, F32 g, const RandomB
   const F32 amax = largest_magnitude(b.x, s.ignore_nan);
   const bool scaled = s.scale != ScaleKind::kNone;
   if (scaled && !is_finite(amax)) return poisoned(s, b, f, random);
-  if (!scaled || amax == 0) {
+  if (!scaled || (amax == 0 && s.rule != Rule::kFixed)) {
     // Nothing is divided; a block of zeros has scale 0 (E8M0: code 00, which stands for 2^-127).
     const bool e8m0 = s.scale == ScaleKind::kCoded && s.scale_format->id == "e8m0";
     const F32 scale = !scaled ? kOne32 : e8m0 ? pow2_32(-127) : 0;
@@ -242,7 +256,7 @@ BlockResult plain_block(const BlockSpec& s, const Block& b, F32 g, const RandomB
   out.scale = coded ? static_cast<std::uint32_t>(e + 127) : pow2_32(e);
   for (std::size_t i = 0; i < b.x.size(); ++i) {
     F32 v = scale_by_pow2(b.x[i], -e);
-    if (s.rule == Rule::kTseng34) v = mul(constant(Rational(3, 4)), v);
+    if (s.rule == Rule::kTseng34) v = mul(kThreeQuarters, v);
     const std::uint32_t code = cast(s.round, f, v, b.index[i], random);
     out.codes.push_back(code);
     const F32 value = mul(value_of(f, code), pow2_32(e));

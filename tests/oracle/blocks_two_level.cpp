@@ -25,11 +25,23 @@ Rational level(const BlockSpec& s) {
   return element_max(s) * s.e4m3_max * adjust;
 }
 
-std::uint32_t e4m3(F32 v) { return nearest(format("ue4m3"), v, Mode::kRne); }
-std::uint32_t e4m3_unsaturated(F32 v) {
-  return nearest(format("ue4m3"), v, Mode::kRne, Policy::kCudaNoSat);
+const Format& scale_format() {
+  static const Format& f = format("ue4m3");
+  return f;
 }
-F32 e4m3_value(std::uint32_t code) { return value_of(format("ue4m3"), code); }
+const Format& e2m1() {
+  static const Format& f = format("e2m1");
+  return f;
+}
+const Format& int4() {
+  static const Format& f = format("int4");
+  return f;
+}
+std::uint32_t e4m3(F32 v) { return nearest(scale_format(), v, Mode::kRne); }
+std::uint32_t e4m3_unsaturated(F32 v) {
+  return nearest(scale_format(), v, Mode::kRne, Policy::kCudaNoSat);
+}
+F32 e4m3_value(std::uint32_t code) { return value_of(scale_format(), code); }
 
 // fouroversix's E2M1 without a clamp: the spacing above 4 stays 2, so 7 and more become 8 (half to
 // even in units of 2), which packs to the code of -0 whatever its sign.
@@ -38,22 +50,23 @@ struct Cast {
   F32 value = 0;  // as it enters errors: 8 stays 8
 };
 Cast cast_unclamped(F32 v) {
-  const Format& f = format("e2m1");
+  const Format& f = e2m1();
   if (is_nan(v) || abs32(v) >= kInf32) return {0xB, kNan32};
   const F32 magnitude = abs32(v);
   const F32 sign = v & kSign32;
-  if (less(magnitude, constant(7))) {
+  static const F32 seven = constant(7), eight = constant(8), nine = constant(9);
+  if (less(magnitude, seven)) {
     const std::uint32_t code = v == kSign32 ? 0 : nearest(f, v, Mode::kRne);
     return {code, value_of(f, code)};
   }
-  if (less(constant(9), magnitude)) throw std::logic_error("beyond what a scale can leave");
-  return {8, sign | constant(8)};
+  if (less(nine, magnitude)) throw std::logic_error("beyond what a scale can leave");
+  return {8, sign | eight};
 }
 
 // One element of a plain or profiled two-level spec.
 Cast cast_element(const BlockSpec& s, const Format& f, F32 v, std::uint64_t index,
                   const RandomBits& random) {
-  if (is_46(s) && f.id == "e2m1") return cast_unclamped(v);
+  if (is_46(s) && &f == &e2m1()) return cast_unclamped(v);
   if (is_te(s) && (is_nan(v) || v == kSign32)) return {0, 0};
   if (s.profile == Profile::kModelopt && v == kSign32) return {0, 0};
   if (is_46(s) && is_nan(v)) return {0, kNan32};
@@ -72,8 +85,7 @@ Candidate quantize_with(const BlockSpec& s, const Block& b, const Format& f, std
                         F32 factor, const RandomBits& random, F32 prefactor = kOne32) {
   Candidate c;
   c.scale = scale;
-  const bool nothing = s.rule != Rule::kTwoLevel && (s.rule != Rule::k4over6 || is_46(s)) &&
-                       e4m3_value(scale) == 0;
+  const bool nothing = is_46(s) && e4m3_value(scale) == 0;
   for (std::size_t i = 0; i < b.x.size(); ++i) {
     if (nothing) {
       c.codes.push_back(0);
@@ -169,7 +181,7 @@ BlockResult finish(const BlockSpec& s, const Candidate& c, const Global& g,
   const Format& f = *s.element;
   const F32 scale = e4m3_value(c.scale & 0x7F);
   for (const std::uint32_t code : c.codes) {
-    const F32 q = value_of(extra == kOne32 ? f : format("int4"), code);
+    const F32 q = value_of(extra == kOne32 ? f : int4(), code);
     F32 y;
     if (is_torchao(s)) y = mul(q, mul(g.decode, scale));
     else if (s.global == Scope::kRow128) y = mul(q, mul(scale, g.decode));
@@ -241,8 +253,12 @@ std::uint32_t static_scale(const BlockSpec& s, F32 amax, const Global& g) {
 BlockResult four_over_six_block(const BlockSpec& s, const Block& b, const Global& g, F32 amax,
                                 const RandomBits& random) {
   const F32 base = mul(div(amax, constant(6)), g.encode);
-  const std::uint32_t wide = e4m3(base);
-  const std::uint32_t narrow_scale = e4m3(mul(base, constant(Rational(3, 2))));
+  const auto code = [&](F32 v) {
+    if (!is_46(s)) return e4m3(v);
+    return g.amax == 0 ? 0 : e4m3_unsaturated(v);
+  };
+  const std::uint32_t wide = code(base);
+  const std::uint32_t narrow_scale = code(mul(base, constant(Rational(3, 2))));
   const Candidate six =
       quantize_with(s, b, *s.element, wide, encode_factor(s, wide, g), random);
   const Candidate four = quantize_with(s, b, *s.element, narrow_scale,
@@ -256,7 +272,7 @@ BlockResult if4_block(const BlockSpec& s, const Block& b, const Global& g, F32 a
   const std::uint32_t scale = static_scale(s, amax, g);
   const F32 factor = encode_factor(s, scale, g);
   const Candidate real = quantize_with(s, b, *s.element, scale, factor, random);
-  Candidate integer = quantize_with(s, b, format("int4"), scale, factor, random,
+  Candidate integer = quantize_with(s, b, int4(), scale, factor, random,
                                     constant(parse_rational("1.16666666")));
   const F32 sevenths = constant(parse_rational("0.8571428571"));
   if (less(error_of(s, b, integer, g, sevenths), error_of(s, b, real, g))) {
@@ -277,7 +293,7 @@ Global global_factor(const BlockSpec& s, F32 amax) {
     g.encode = div(kOne32, g.decode);
     return g;
   }
-  if (amax == 0) return g;
+  if (amax == 0 && !is_46(s)) return g;
   const F32 wanted = div(constant(level(s)), amax);
   if (is_nan(wanted) || is_46(s)) {
     g.encode = wanted;
