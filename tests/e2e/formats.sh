@@ -86,6 +86,12 @@ printf '[[format]]\nname = "x"\nvaluse = [0, 1]\n' >typo.toml
 expect_line 2 "typo.toml:3:1: unknown key 'valuse'; nearest: 'values'" --formats typo.toml formats
 expect_line 2 "No such file" --formats none.toml formats
 
+# The TOML of data/README.md as it stands there.
+sed -n '/^```toml/,/^```$/p' "$here/../../data/README.md" | grep -v '```' >readme.toml
+expect_exit 0 --formats readme.toml formats my-grid
+expect_equal '3 11 -3' "$(grep -E '^3 ' out | tr -s ' ')" 'code 3 of the example'
+expect_exit 0 --formats readme.toml quantize --spec my-e3m2,block=1x32 sample:gaussian
+
 expect_line 2 "nearest: 'e2m1'" formats e2mi
 expect_line 2 "at most 8 bits" formats fp16 --thresholds rne
 expect_line 2 "nearest: 'rne'" formats e2m1 --thresholds rnee

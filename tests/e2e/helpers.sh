@@ -2,6 +2,7 @@
 # script's exit code is the number of failed checks, at most 100.
 set -u
 program=$1
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 100
