@@ -1,5 +1,7 @@
 // Unevaluated sums of two binary64 numbers with an error near 2^-104 an operation, without fused
-// operations. Only the rare inputs that binary64 cannot decide get here.
+// operations. Only the rare inputs that binary64 cannot decide get here. Unlike the rest of the
+// functions these lose their accuracy when the host's compiler fuses products and sums: the
+// translation unit has to be built with -ffp-contract=off, which the CMake targets pass on.
 #pragma once
 
 #include "sim/math/f64.h"
