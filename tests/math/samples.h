@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <ostream>
 #include <vector>
 
 #include "tests/math/functions.h"
@@ -40,5 +41,8 @@ inline std::vector<Function> all_functions() {
 inline std::string name_of(Function f) {
   return std::string(kFunctionNames[static_cast<std::size_t>(f)]);
 }
+
+/// GoogleTest shows parameters with this.
+inline void PrintTo(Function f, std::ostream* out) { *out << name_of(f); }
 
 }  // namespace fp4lab_test
