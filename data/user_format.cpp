@@ -1,5 +1,18 @@
 #include "data/user_format.h"
 
+#include <stdexcept>
+
+namespace {
+[[noreturn]] void refuse_toml() { throw std::logic_error("unexpected text"); }
+}  // namespace
+
+// toml++ 3.3 takes some things for granted that foreign text can break (a line of '[' does):
+// asserts in debug builds, undefined behaviour in others. Here they end as an error in every build,
+// for which the parser must be compiled into this file.
+#undef NDEBUG
+#undef TOML_HEADER_ONLY
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : refuse_toml())
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -260,6 +273,8 @@ std::vector<UserFormatSpec> parse_user_formats(std::string_view text, const std:
     const auto at = error.source().begin;
     throw InputError(name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": " +
                      printable(error.description(), 160));
+  } catch (const std::logic_error&) {
+    throw InputError(name + ": not TOML; [[format]] tables with key = value lines are");
   }
   static constexpr std::array<std::string_view, 1> kTop{"format"};
   const auto place = [&](const toml::source_region& region) {
