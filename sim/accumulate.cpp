@@ -84,7 +84,8 @@ std::string parse_format(const Piece& p) {
   }
   const ElementFormat& e = f->format;
   if (!e.is_signed || !e.has_zero() || e.kind != FormatKind::minifloat) {
-    p.fail("'" + std::string(f->id) + "' cannot accumulate: a signed floating-point format with a "
+    p.fail("'" + std::string(f->id) +
+           "' cannot accumulate: a signed floating-point format with a "
            "zero is needed, such as fp16, bf16 or e6m9");
   }
   return std::string(f->id);
@@ -111,7 +112,8 @@ class Arguments {
     return p;
   }
   void finish() const {
-    if (rest_) rest_->fail("'" + printable(rest_->text) + "' is one argument too many; " + pattern_);
+    if (rest_)
+      rest_->fail("'" + printable(rest_->text) + "' is one argument too many; " + pattern_);
   }
 
  private:

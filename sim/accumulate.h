@@ -36,9 +36,9 @@ enum class AccumulatorKind : std::uint8_t {
 /// A way of summing. Fields that a kind does not use keep their defaults.
 struct Accumulator {
   AccumulatorKind kind = AccumulatorKind::block_exact;
-  int n = 0;           ///< LEAF, P, N, LEN or BITS
-  std::string format;  ///< FMT: id of an element format
-  FusedSum fused{};    ///< tfs
+  int n = 0;                                 ///< LEAF, P, N, LEN or BITS
+  std::string format;                        ///< FMT: id of an element format
+  FusedSum fused{};                          ///< tfs
   std::shared_ptr<const Accumulator> inner;  ///< promote
   GemmPlan plan;
 

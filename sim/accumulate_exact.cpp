@@ -43,9 +43,9 @@ void ExactSum::add(const WideTerm& t) noexcept {
   const unsigned shift = position % 64;
   const auto low = static_cast<std::uint64_t>(t.magnitude);
   const auto high = static_cast<std::uint64_t>(t.magnitude >> 64);
-  const std::uint64_t part[3] = {
-      low << shift, (high << shift) | (shift == 0 ? 0 : low >> (64 - shift)),
-      shift == 0 ? 0 : high >> (64 - shift)};
+  const std::uint64_t part[3] = {low << shift,
+                                 (high << shift) | (shift == 0 ? 0 : low >> (64 - shift)),
+                                 shift == 0 ? 0 : high >> (64 - shift)};
   unsigned carry = 0;
   for (unsigned i = 0; limb < kLimbs && (i < 3 || carry != 0); ++i, ++limb) {
     const std::uint64_t p = i < 3 ? part[i] : 0;

@@ -1,29 +1,63 @@
-// block-exact on small integers: y = fma(RN32(d * unit), fl(sA sB), y) for each segment, d the exact
-// integer dot of the segment. The scalar form is the definition; vector forms give the same bits.
+// block-exact on small integers: y = fma(RN32(d * unit), fl(sA sB), y) for each segment, d the
+// exact integer dot of the segment. Vector and scalar forms give the same bits, because d is exact
+// in any order and each remaining operation is one IEEE operation an output.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace fp4lab::detail {
 
-/// One row of A against rows of B, all prepared.
-struct BlockExactRow {
-  const std::int8_t* a = nullptr;     ///< k integers
-  const std::int8_t* b = nullptr;     ///< n rows of k integers, `stride` apart
-  std::size_t stride = 0;
-  const std::size_t* ends = nullptr;  ///< segment ends, ascending, the last one = k
-  std::size_t segments = 0;
-  std::size_t uniform = 0;            ///< not 0: every segment but the last has this length
-  const float* scale_a = nullptr;     ///< one a segment
-  const float* scale_b = nullptr;     ///< n rows of `segments` scales
-  double unit = 1.0;                  ///< weight of the integers: 2^(uA + uB)
+/// Rows of integers of at most 7 bits and their scales, one a segment.
+struct IntegerRows {
+  std::size_t rows = 0, k = 0;
+  const std::int8_t* values = nullptr;  ///< [rows, k]
+  const float* scales = nullptr;        ///< [rows, segments]
 };
 
-/// y[j] for j in [0, n): the whole sum over k from +0; NaNs come out canonical.
-void block_exact_row_scalar(const BlockExactRow& r, std::size_t n, float* y);
+/// A product prepared for kernels. B is packed in panels of 16 rows: two neighbouring k of each of
+/// the 16 lie together, so that one multiply-add instruction serves them all.
+class BlockExactTask {
+ public:
+  static constexpr std::size_t kPanel = 16;
 
-/// The same with the best instruction set of the machine.
-void block_exact_row(const BlockExactRow& r, std::size_t n, float* y);
+  BlockExactTask() = default;
+  /// `ends` are the segment ends. `unit` = log2 of the integers' weight in the product.
+  BlockExactTask(const IntegerRows& a, const IntegerRows& b, const std::vector<std::size_t>& ends,
+                 int unit);
+  /// True when the vector form applies: segments of one even length (the last may be shorter),
+  /// integer sums below 2^31, and a weight that keeps RN32(d) * 2^unit exact.
+  bool vectorizable() const noexcept { return vectorizable_; }
+
+  /// y[r * stride + j] for rows [i0, i0 + rows), columns [j0, j0 + cols); j0 is a multiple of 16.
+  /// NaNs come out canonical.
+  void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
+            std::size_t stride) const;
+  /// One output by scalar code: the definition.
+  float scalar(std::size_t i, std::size_t j) const;
+
+ private:
+  IntegerRows a_, b_;
+  std::vector<std::size_t> ends_;
+  double unit_ = 1.0;
+  bool vectorizable_ = false;
+  std::size_t pairs_ = 0, pairs_per_segment_ = 0;
+  std::vector<std::int16_t> packed_a_, packed_b_;
+  std::vector<float> packed_scales_;  ///< [panel, segment, 16]
+};
+
+/// What a kernel needs for four rows of A against one panel of B.
+struct BlockExactPanel {
+  const std::int16_t* a[4];
+  const float* scale_a[4];
+  const std::int16_t* b = nullptr;  ///< [pairs, 16, 2]
+  const float* scale_b = nullptr;   ///< [segments, 16]
+  std::size_t pairs = 0, pairs_per_segment = 0, segments = 0;
+  float unit = 1.0f;
+};
+/// out[4][16] with the best instruction set of the machine. False when that has no fused
+/// multiply-add, in which case nothing was computed.
+bool block_exact_panel(const BlockExactPanel& p, float* out);
 
 }  // namespace fp4lab::detail

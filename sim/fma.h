@@ -33,8 +33,8 @@ FP4LAB_HD constexpr float fma_rn(float a, float b, float c) noexcept {
 #if defined(__CUDA_ARCH__)
   if (!__builtin_is_constant_evaluated()) return __fmaf_rn(a, b, c);
 #endif
-  return static_cast<float>(add_odd(static_cast<double>(a) * static_cast<double>(b),
-                                    static_cast<double>(c)));
+  return static_cast<float>(
+      add_odd(static_cast<double>(a) * static_cast<double>(b), static_cast<double>(c)));
 }
 
 /// The house's one NaN in place of any other.

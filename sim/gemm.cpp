@@ -21,8 +21,8 @@ GemmElement::GemmElement(const GemmOperand& a, const GemmOperand& b, const Accum
                          const GemmOptions& options)
     : a_(a), b_(b), options_(options), exact_(acc.kind == AccumulatorKind::exact) {
   if (a.k() != b.k()) {
-    throw std::invalid_argument("gemm: A has K = " + std::to_string(a.k()) + ", B has K = " +
-                                std::to_string(b.k()));
+    throw std::invalid_argument("gemm: A has K = " + std::to_string(a.k()) +
+                                ", B has K = " + std::to_string(b.k()));
   }
   if (!options.c.empty() && options.c.size() != a.rows() * b.rows()) {
     throw std::invalid_argument("gemm: C has " + std::to_string(options.c.size()) +
@@ -86,8 +86,8 @@ float GemmElement::compute(std::size_t i, std::size_t j, Trace* trace) const {
       step.rounding = "Y = fl(factor y)";
     }
     if (c_behind_) {
-      step.note += std::string(has_factor_ ? ", " : "") + "C = " +
-                   exact_text(static_cast<double>(options_.c[i * b_.rows() + j]));
+      step.note += std::string(has_factor_ ? ", " : "") +
+                   "C = " + exact_text(static_cast<double>(options_.c[i * b_.rows() + j]));
       step.rounding += std::string(has_factor_ ? ", then " : "") + "Y = fl(Y + C)";
     }
     step.result = out;
@@ -96,14 +96,16 @@ float GemmElement::compute(std::size_t i, std::size_t j, Trace* trace) const {
   return out;
 }
 
-void GemmElement::compute_row(std::size_t i, std::size_t j0, std::size_t n, float* y) const {
+void GemmElement::compute_tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols,
+                               float* y, std::size_t stride) const {
   const bool plain = !exact_ && (options_.c.empty() || c_behind_);
-  if (!plain) {
-    for (std::size_t j = 0; j < n; ++j) y[j] = compute(i, j0 + j, nullptr);
-    return;
+  if (plain) engine_->tile(i0, rows, j0, cols, y, stride);
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t j = 0; j < cols; ++j) {
+      float& out = y[r * stride + j];
+      out = plain ? finish(i0 + r, j0 + j, out) : compute(i0 + r, j0 + j, nullptr);
+    }
   }
-  engine_->row(i, j0, n, y);
-  for (std::size_t j = 0; j < n; ++j) y[j] = finish(i, j0 + j, y[j]);
 }
 
 std::uint32_t GemmElement::bits(float y) const {
@@ -135,24 +137,27 @@ GemmResult gemm(const GemmOperand& a, const GemmOperand& b, const Accumulator& a
   if (const MmaPreset* p = element.preset()) {
     r.instruction = p->id;
     // A bare chip or preset is as sure as the instruction; a named plan carries its own tag.
-    if (acc.kind == AccumulatorKind::plan && acc.plan.name.empty() &&
-        acc.plan.promote_every == 0 && acc.plan.split_k == 1 && !acc.plan.zero_set) {
+    if (acc.kind == AccumulatorKind::plan && acc.plan.name.empty() && acc.plan.promote_every == 0 &&
+        acc.plan.split_k == 1 && !acc.plan.zero_set) {
       r.evidence = p->evidence;
     }
   }
   r.bits.resize(r.rows * r.cols);
   const std::size_t tiles_i = (r.rows + detail::kTileRows - 1) / detail::kTileRows;
   const std::size_t tiles_j = (r.cols + detail::kTileCols - 1) / detail::kTileCols;
-#pragma omp parallel for collapse(2) schedule(dynamic)
+  // Small products are over before a second thread has woken up.
+#pragma omp parallel for collapse(2) schedule(dynamic) if (r.bits.size() * a.k() > 4096)
   for (std::size_t ti = 0; ti < tiles_i; ++ti) {
     for (std::size_t tj = 0; tj < tiles_j; ++tj) {
-      float y[detail::kTileCols];
-      const std::size_t j0 = tj * detail::kTileCols;
-      const std::size_t n = std::min(detail::kTileCols, r.cols - j0);
-      for (std::size_t i = ti * detail::kTileRows;
-           i < std::min(r.rows, (ti + 1) * detail::kTileRows); ++i) {
-        element.compute_row(i, j0, n, y);
-        for (std::size_t j = 0; j < n; ++j) r.bits[i * r.cols + j0 + j] = element.bits(y[j]);
+      float y[detail::kTileRows * detail::kTileCols];
+      const std::size_t i0 = ti * detail::kTileRows, j0 = tj * detail::kTileCols;
+      const std::size_t rows = std::min(detail::kTileRows, r.rows - i0);
+      const std::size_t cols = std::min(detail::kTileCols, r.cols - j0);
+      element.compute_tile(i0, rows, j0, cols, y, detail::kTileCols);
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+          r.bits[(i0 + i) * r.cols + j0 + j] = element.bits(y[i * detail::kTileCols + j]);
+        }
       }
     }
   }

@@ -32,9 +32,15 @@ class DotEngine {
   /// Factor per row that the model leaves to the epilogue on top of the operand's global factor:
   /// scales constant along k under instructions without block scales.
   virtual bool scales_in_epilogue(bool /*of_a*/) const { return false; }
-  /// Fills y[0..n) with dot(i, j0 + 0..n-1, 0, K, +0). Engines with vector kernels override it.
-  virtual void row(std::size_t i, std::size_t j0, std::size_t n, float* y) const {
-    for (std::size_t j = 0; j < n; ++j) y[j] = dot(i, j0 + j, 0, a_.k(), 0.0f, nullptr);
+  /// y[r * stride + j] = dot(i0 + r, j0 + j, 0, K, +0). Engines with vector kernels override it; j0
+  /// is a multiple of 64.
+  virtual void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
+                    std::size_t stride) const {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t j = 0; j < cols; ++j) {
+        y[r * stride + j] = dot(i0 + r, j0 + j, 0, a_.k(), 0.0f, nullptr);
+      }
+    }
   }
 
  protected:
@@ -63,8 +69,7 @@ std::unique_ptr<DotEngine> make_plan_engine(const GemmOperand& a, const GemmOper
 
 /// `exact` with every factor inside the one rounding: g of both operands and C too.
 float exact_element(const GemmOperand& a, const GemmOperand& b, std::size_t i, std::size_t j,
-                    std::size_t k0, std::size_t k1, bool with_global, const float* c,
-                    Trace* trace);
+                    std::size_t k0, std::size_t k1, bool with_global, const float* c, Trace* trace);
 
 /// Everything gemm() does for one output element: engine, C, global factors, result type.
 class GemmElement {
@@ -74,8 +79,9 @@ class GemmElement {
   ~GemmElement();
   /// D[i, j] as a number of type().
   float compute(std::size_t i, std::size_t j, Trace* trace) const;
-  /// y[0..n) = D[i, j0..j0+n).
-  void compute_row(std::size_t i, std::size_t j0, std::size_t n, float* y) const;
+  /// y[r * stride + j] = D[i0 + r, j0 + j]; j0 is a multiple of 64.
+  void compute_tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
+                    std::size_t stride) const;
   /// The bits that are stored for it; NaNs become the model's.
   std::uint32_t bits(float y) const;
   const std::string& type_name() const { return type_name_; }

@@ -108,9 +108,9 @@ std::int64_t ulp_distance(float a, float b) noexcept {
 
 std::vector<Accumulator> reference_models() {
   std::vector<Accumulator> list;
-  for (const char* text : {"exact", "block-exact", "fp32-seq", "fp32-fma", "fp32-tree:1", "fp32-tree:32",
-                           "fp32-split:4", "fp32-block", "promote:128:fp32-fma", "promote:64:fp32-fma",
-                           "chunk:fp16:64", "acc:fp16", "acc:bf16"}) {
+  for (const char* text : {"exact", "block-exact", "fp32-seq", "fp32-fma", "fp32-tree:1",
+                           "fp32-tree:32", "fp32-split:4", "fp32-block", "promote:128:fp32-fma",
+                           "promote:64:fp32-fma", "chunk:fp16:64", "acc:fp16", "acc:bf16"}) {
     list.push_back(parse_accumulator(text));
   }
   return list;

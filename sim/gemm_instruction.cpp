@@ -47,12 +47,13 @@ std::string mismatch(const MmaPreset& p, const std::string& type, const GemmOper
   }
   if (o.scale_run() == 0 || ignore_scales) return {};
   if (p.params.scale_block == 0) {
-    return std::string(which) + " has " + scale_text(o) + " and the instruction knows no block scales";
+    return std::string(which) + " has " + scale_text(o) +
+           " and the instruction knows no block scales";
   }
   const auto block = static_cast<std::size_t>(p.params.scale_block);
   if (ptx_scale(o) != p.scale || o.scale_run() % block != 0) {
-    return std::string(which) + " has " + scale_text(o) + " where the instruction reads " + p.scale +
-           " per " + std::to_string(block);
+    return std::string(which) + " has " + scale_text(o) + " where the instruction reads " +
+           p.scale + " per " + std::to_string(block);
   }
   return {};
 }
@@ -82,8 +83,8 @@ class Instruction final : public DotEngine {
 
   float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float start,
             Trace* trace) const override {
-    std::uint32_t acc = params_.f16_accumulator ? encode(fp16_, start)
-                                                : bits_as<std::uint32_t>(start);
+    std::uint32_t acc =
+        params_.f16_accumulator ? encode(fp16_, start) : bits_as<std::uint32_t>(start);
     const auto step = static_cast<std::size_t>(params_.k);
     const bool fast = fast_ && trace == nullptr && !side_[0].special[i] && !side_[1].special[j];
     for (std::size_t at = k0; at < k1; at += step) {
@@ -99,8 +100,8 @@ class Instruction final : public DotEngine {
     std::vector<MmaOperand> elements;  ///< [rows, k]
     std::vector<MmaOperand> scales;    ///< [rows, scale_cols]
     std::size_t scale_cols = 0;
-    bool epilogue = false;             ///< its scale is left to the epilogue
-    std::vector<std::uint8_t> special; ///< a row with a NaN or an infinity in values or scales
+    bool epilogue = false;              ///< its scale is left to the epilogue
+    std::vector<std::uint8_t> special;  ///< a row with a NaN or an infinity in values or scales
     // For the fast paths: signed significands and exponents; zeros never win the maximum.
     std::vector<std::int32_t> significand;
     std::vector<std::int16_t> exponent;
@@ -119,7 +120,7 @@ class Instruction final : public DotEngine {
     s.epilogue = !feeds && !unscaled && !scales_at_promotion;
     s.scale_cols = block == 0 ? 0 : (k + block - 1) / block;
     s.scales.assign(rows * s.scale_cols, MmaOperand{1, 0, 0, 0});
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * k > 16384)
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < k; ++c) {
         s.elements[r * k + c] = decode_operand(o.format(), o.code(r, c));
@@ -326,8 +327,8 @@ std::uint32_t Instruction::record_fused(const std::string& title, std::vector<Tr
       tt.exponent = m.exponent;
       tt.shift = m.quantum - r.quantum;
       tt.kept = aligned(fs, m, r.quantum);
-      tt.cut = tt.shift < 0 && (tt.shift < -63 ? m.magnitude != 0
-                                               : (m.magnitude & ((1ull << -tt.shift) - 1)) != 0);
+      tt.cut = tt.shift < 0 &&
+               (tt.shift < -63 ? m.magnitude != 0 : (m.magnitude & ((1ull << -tt.shift) - 1)) != 0);
     }
     step.terms.push_back(std::move(tt));
   }
@@ -345,7 +346,8 @@ void Instruction::record(std::size_t i, std::size_t j, std::size_t at, std::size
   };
   bool finite = true;
   for (std::int32_t t = 0; t < params_.k; ++t) finite = finite && a[t].finite() && b[t].finite();
-  const int blocks = params_.scale_block == 0 ? 0 : (params_.k + params_.scale_block - 1) / params_.scale_block;
+  const int blocks =
+      params_.scale_block == 0 ? 0 : (params_.k + params_.scale_block - 1) / params_.scale_block;
   const auto used = static_cast<int>((end - at + 15) / 16) * 16;
   for (int t = 0; t < blocks && t * params_.scale_block < used; ++t) {
     finite = finite && !sa[t].nan() && !sb[t].nan();
@@ -402,8 +404,8 @@ void Instruction::record(std::size_t i, std::size_t j, std::size_t at, std::size
           const int k = fp8_as_f16_order(half, t);
           return product_term(widen_to_f16(a[k]), widen_to_f16(b[k]));
         };
-        c = record_fused(std::string("widened to binary16, k mod 4 in ") + (half == 0 ? "{0,1}" : "{2,3}") +
-                             " of " + range(at, end),
+        c = record_fused(std::string("widened to binary16, k mod 4 in ") +
+                             (half == 0 ? "{0,1}" : "{2,3}") + " of " + range(at, end),
                          std::move(names), term, finite, c, trace);
       }
       TraceStep add;
@@ -537,8 +539,8 @@ const MmaPreset& pick(const GemmOperand& a, const GemmOperand& b, const Accumula
 std::unique_ptr<DotEngine> make_plan_engine(const GemmOperand& a, const GemmOperand& b,
                                             const Accumulator& acc, const EngineContext& context) {
   const GemmPlan& plan = acc.plan;
-  const bool preset_like = find_preset(plan.instruction) != nullptr ||
-                           !canonical_prefix(plan.instruction).empty();
+  const bool preset_like =
+      find_preset(plan.instruction) != nullptr || !canonical_prefix(plan.instruction).empty();
   if (!preset_like) {
     auto inner = make_engine(a, b, parse_accumulator(plan.instruction), context);
     return std::make_unique<Plan>(a, b, std::move(inner), plan, 1);

@@ -58,7 +58,8 @@ Element split_element(const QuantSpec& spec, const BlockScale& b, std::uint32_t 
     default:
       break;
   }
-  if (b.zero_point != 0) return {static_cast<float>(static_cast<int>(code) - b.zero_point), b.decode};
+  if (b.zero_point != 0)
+    return {static_cast<float>(static_cast<int>(code) - b.zero_point), b.decode};
   return {decode(spec.element, code), b.decode};
 }
 
@@ -80,8 +81,7 @@ std::string count_text(std::size_t rows, std::size_t cols) {
 
 }  // namespace
 
-GemmOperand GemmOperand::from_floats(std::span<const float> data, std::size_t rows,
-                                     std::size_t k) {
+GemmOperand GemmOperand::from_floats(std::span<const float> data, std::size_t rows, std::size_t k) {
   if (data.size() != rows * k) {
     throw std::invalid_argument("gemm operand: " + std::to_string(data.size()) +
                                 " elements do not fill " + count_text(rows, k));
@@ -120,7 +120,7 @@ GemmOperand GemmOperand::from_quantized(const QuantizedTensor& q) {
   const bool unscaled = q.spec.scale.kind == ScaleFormat::Kind::none;
   const Decoder plain(q.spec.element);
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (o.values_.size() > 16384)
   for (std::size_t row = 0; row < o.rows_; ++row) {
     for (std::size_t j = 0; j < o.scale_cols_; ++j) {
       const std::size_t k0 = j * o.scale_run_;
@@ -138,7 +138,8 @@ GemmOperand GemmOperand::from_quantized(const QuantizedTensor& q) {
           o.values_[i] = plain(c);
           continue;
         }
-        const Element e = split_element(q.spec, b, c, static_cast<std::uint32_t>(kk % grid.block_cols));
+        const Element e =
+            split_element(q.spec, b, c, static_cast<std::uint32_t>(kk % grid.block_cols));
         o.values_[i] = is_nan(e.value) ? canonical_nan() : e.value;
         s = e.scale;
       }
@@ -199,9 +200,10 @@ GemmOperand GemmOperand::from_codes(const RecordedOperand& r) {
     o.scale_run_ = b.cols;
     o.scale_cols_ = b.cols == 0 ? 1 : (r.k + b.cols - 1) / b.cols;
     // Stored rows of scales, and how many rows of elements each covers.
-    const std::size_t span = b.is_tensor() || (b.cols == 1 && b.rows == 0) ? std::max<std::size_t>(r.rows, 1)
-                             : tall                                        ? b.rows
-                                                                           : 1;
+    const std::size_t span = b.is_tensor() || (b.cols == 1 && b.rows == 0)
+                                 ? std::max<std::size_t>(r.rows, 1)
+                             : tall ? b.rows
+                                    : 1;
     const std::size_t stored = (r.rows + span - 1) / span;
     if (r.scale_codes.size() != stored * o.scale_cols_) {
       throw std::invalid_argument("gemm operand: " + std::to_string(r.scale_codes.size()) +

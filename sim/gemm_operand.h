@@ -49,7 +49,8 @@ class GemmOperand {
   bool quantized() const noexcept { return quantized_; }
   /// Format of the codes. Meaningless where `one_format` is false.
   const ElementFormat& format() const noexcept { return format_; }
-  /// False where the meaning of a code depends on its block (if4, razer, dialect, hif4, zero points).
+  /// False where the meaning of a code depends on its block (if4, razer, dialect, hif4, zero
+  /// points).
   bool one_format() const noexcept { return one_format_; }
   std::uint32_t code(std::size_t row, std::size_t kk) const noexcept {
     const std::size_t i = row * k_ + kk;

@@ -35,10 +35,10 @@ struct GemmPlan {
   int instruction_k = 0;    ///< not 0: the instruction that a prefix stands for must have this K
   int promote_every = 0;    ///< k an interval; 0 = one chain over all of k
   PromoteOp op = PromoteOp::add;
-  int split_k = 1;          ///< equal parts in whole intervals (or instructions), the last shorter
+  int split_k = 1;  ///< equal parts in whole intervals (or instructions), the last shorter
   ReduceOrder reduce = ReduceOrder::ascending;
   ZeroRule zero = ZeroRule::ignore;
-  bool zero_set = false;    ///< `zero` overrides the preset's rule
+  bool zero_set = false;  ///< `zero` overrides the preset's rule
   Epilogue epilogue = Epilogue::global;
   Evidence evidence = Evidence::unverified;
   std::string source;

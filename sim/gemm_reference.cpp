@@ -15,7 +15,7 @@ std::vector<float> scaled_values(const GemmOperand& o) {
   std::vector<float> out(o.values().begin(), o.values().end());
   if (o.scale_format().kind == ScaleFormat::Kind::none && o.scale_run() == 0) return out;
   const std::size_t rows = o.rows(), k = o.k();
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * k > 16384)
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t c = 0; c < k; ++c) out[r * k + c] = mul_rn(out[r * k + c], o.scale(r, c));
   }
@@ -77,12 +77,9 @@ class BlockExact final : public DotEngine {
     if (ia_.valid) ib_ = small_integers(b);
     const int unit = ia_.unit + ib_.unit;
     integers_ = ia_.valid && ib_.valid && unit > -1000 && unit < 900;
-    unit_ = pow2_f64(unit);
-    if (!ends_.empty()) {
-      uniform_ = ends_[0];
-      for (std::size_t s = 0; s + 1 < ends_.size(); ++s) {
-        if (ends_[s] != (s + 1) * uniform_) uniform_ = 0;
-      }
+    if (integers_) {
+      task_ = BlockExactTask({a.rows(), a.k(), ia_.values.data(), scale_a_.data()},
+                             {b.rows(), b.k(), ib_.values.data(), scale_b_.data()}, ends_, unit);
     }
   }
 
@@ -90,8 +87,8 @@ class BlockExact final : public DotEngine {
             Trace* trace) const override {
     float y = 0.0f;
     std::size_t at = k0;
-    auto s = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) -
-                                      ends_.begin());
+    auto s =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) - ends_.begin());
     for (; at < k1; ++s) {
       const std::size_t end = std::min(ends_[s], k1);
       const double sum = chain(i, j, at, end);
@@ -111,20 +108,13 @@ class BlockExact final : public DotEngine {
     return canonical(y);
   }
 
-  void row(std::size_t i, std::size_t j0, std::size_t n, float* y) const override {
-    if (!integers_) return DotEngine::row(i, j0, n, y);
-    const std::size_t k = a_.k();
-    BlockExactRow r;
-    r.a = ia_.values.data() + i * k;
-    r.b = ib_.values.data() + j0 * k;
-    r.stride = k;
-    r.ends = ends_.data();
-    r.segments = ends_.size();
-    r.uniform = uniform_;
-    r.scale_a = scale_a_.data() + i * ends_.size();
-    r.scale_b = scale_b_.data() + j0 * ends_.size();
-    r.unit = unit_;
-    block_exact_row(r, n, y);
+  void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
+            std::size_t stride) const override {
+    if (integers_) {
+      task_.tile(i0, rows, j0, cols, y, stride);
+    } else {
+      DotEngine::tile(i0, rows, j0, cols, y, stride);
+    }
   }
 
  private:
@@ -133,7 +123,8 @@ class BlockExact final : public DotEngine {
     const float* a = a_.row_values(i);
     const float* b = b_.row_values(j);
     double s = 0.0;
-    for (std::size_t k = k0; k < k1; ++k) s += static_cast<double>(a[k]) * static_cast<double>(b[k]);
+    for (std::size_t k = k0; k < k1; ++k)
+      s += static_cast<double>(a[k]) * static_cast<double>(b[k]);
     return s;
   }
 
@@ -141,8 +132,7 @@ class BlockExact final : public DotEngine {
   std::vector<float> scale_a_, scale_b_;
   SmallIntegers ia_, ib_;
   bool integers_ = false;
-  double unit_ = 1.0;
-  std::size_t uniform_ = 0;
+  BlockExactTask task_;
 };
 
 /// fp32-block: binary32 sums of the values a segment, times fl(sA sB).
@@ -156,8 +146,8 @@ class Fp32Block final : public DotEngine {
     const float* b = b_.row_values(j);
     float y = 0.0f;
     std::size_t at = k0;
-    auto s = static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) -
-                                      ends_.begin());
+    auto s =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) - ends_.begin());
     for (; at < k1; ++s) {
       const std::size_t end = std::min(ends_[s], k1);
       float d = 0.0f;
@@ -218,10 +208,6 @@ class Fp32Chain final : public DotEngine {
       default:
         return canonical(chain(i, j, k0, k1, start, trace));
     }
-  }
-
-  void row(std::size_t i, std::size_t j0, std::size_t n, float* y) const override {
-    for (std::size_t j = 0; j < n; ++j) y[j] = dot(i, j0 + j, 0, a_.k(), 0.0f, nullptr);
   }
 
  private:

@@ -269,8 +269,8 @@ class Tfs final : public DotEngine {
       step.rounding = "S 2^Q rounded once";
       if (special.any()) step.note = "an infinity or NaN decides";
       for (int t = 0; t <= n; ++t) {
-        TraceTerm tt = t < n ? trace_product(a_, b_, i, j, k0 + static_cast<std::size_t>(t))
-                             : TraceTerm{};
+        TraceTerm tt =
+            t < n ? trace_product(a_, b_, i, j, k0 + static_cast<std::size_t>(t)) : TraceTerm{};
         const MmaTerm<uint128> m = t < n ? terms(t) : ct;
         if (t == n) {
           tt.name = "c";
@@ -281,8 +281,9 @@ class Tfs final : public DotEngine {
         tt.shift = m.quantum - r.quantum;
         tt.kept = aligned(fs_, m, r.quantum);
         const std::uint64_t kept = static_cast<std::uint64_t>(tt.kept < 0 ? -tt.kept : tt.kept);
-        tt.cut = tt.shift < 0 && (tt.shift < -127 ? m.magnitude != 0
-                                                  : (static_cast<uint128>(kept) << -tt.shift) != m.magnitude);
+        tt.cut = tt.shift < 0 &&
+                 (tt.shift < -127 ? m.magnitude != 0
+                                  : (static_cast<uint128>(kept) << -tt.shift) != m.magnitude);
         step.terms.push_back(std::move(tt));
       }
       trace->steps.push_back(std::move(step));
@@ -346,7 +347,8 @@ float exact_element(const GemmOperand& a, const GemmOperand& b, std::size_t i, s
   if (nan || (plus && minus)) y = canonical_nan();
   if (trace != nullptr) {
     TraceStep step;
-    step.title = "exact sum of k=" + std::to_string(k0) + ".." + std::to_string(k1 == 0 ? 0 : k1 - 1);
+    step.title =
+        "exact sum of k=" + std::to_string(k0) + ".." + std::to_string(k1 == 0 ? 0 : k1 - 1);
     for (std::size_t k = k0; k < k1; ++k) step.terms.push_back(trace_product(a, b, i, j, k));
     step.note = "sum" + std::string(with_global ? " with global factors and C" : "") +
                 ", its first 53 bits (the last one sticky): " + exact_text(sum.to_odd());
@@ -379,8 +381,7 @@ TraceTerm trace_product(const GemmOperand& a, const GemmOperand& b, std::size_t 
 }
 
 std::unique_ptr<DotEngine> make_short_engine(const GemmOperand& a, const GemmOperand& b,
-                                             const Accumulator& acc,
-                                             const EngineContext& context) {
+                                             const Accumulator& acc, const EngineContext& context) {
   switch (acc.kind) {
     case AccumulatorKind::exact:
       return std::make_unique<Exact>(a, b);

@@ -38,7 +38,8 @@ double fma64(double a, double b, double c) noexcept {
     Wide q = normalized(z.sig, z.exp);
     const bool c_negative = c < 0.0;
     const int e = p.exponent > q.exponent ? p.exponent : q.exponent;
-    const uint128 m = shift_right_jam(p.m, e - p.exponent), n = shift_right_jam(q.m, e - q.exponent);
+    const uint128 m = shift_right_jam(p.m, e - p.exponent),
+                  n = shift_right_jam(q.m, e - q.exponent);
     if (p_negative == c_negative) {
       p = {m + n, e};
     } else {
@@ -52,8 +53,7 @@ double fma64(double a, double b, double c) noexcept {
   const double sign = negative ? -1.0 : 1.0;
   if (top > 1023) return sign * __builtin_huge_val();
   const int quantum = (top < -1022 ? -1022 : top) - 52;
-  const std::int64_t kept =
-      detail::shifted(p.m, p.exponent - quantum, AlignRound::nearest_even);
+  const std::int64_t kept = detail::shifted(p.m, p.exponent - quantum, AlignRound::nearest_even);
   // kept <= 2^53 and 2^quantum are binary64 numbers; their product is exact or overflows.
   return sign * (static_cast<double>(kept) * pow2_f64(quantum));
 }

@@ -77,7 +77,8 @@ FP4LAB_HD constexpr MmaOperand decode_operand(const ElementFormat& f, std::uint3
   const bool hidden = field != 0 || f.low_end != LowEnd::gradual;
   x.significand = hidden ? mantissa | (1u << f.mantissa_bits) : mantissa;
   if (f.low_end == LowEnd::zero_only && magnitude == 0) x.significand = 0;
-  const std::int32_t lowest = f.low_end == LowEnd::gradual && field == 0 ? 1 : static_cast<std::int32_t>(field);
+  const std::int32_t lowest =
+      f.low_end == LowEnd::gradual && field == 0 ? 1 : static_cast<std::int32_t>(field);
   x.exponent = static_cast<std::int16_t>(lowest - f.bias + f.shift);
   x.precision = f.mantissa_bits;
   return x;
@@ -247,7 +248,8 @@ FP4LAB_HD constexpr std::uint32_t round_output(OutRound out, std::int64_t s,
                                                std::int32_t q) noexcept {
   if (s == 0) return 0;
   const bool negative = s < 0;
-  const std::uint64_t m = negative ? 0 - static_cast<std::uint64_t>(s) : static_cast<std::uint64_t>(s);
+  const std::uint64_t m =
+      negative ? 0 - static_cast<std::uint64_t>(s) : static_cast<std::uint64_t>(s);
   switch (out) {
     case OutRound::f16_rne:
       return round_sum(negative, m, q, 5, 10, 10, true);
@@ -311,25 +313,25 @@ FP4LAB_HD constexpr MmaOperand with_zero_rule(MmaOperand x, ZeroRule rule) noexc
 
 /// Families of instructions.
 enum class MmaKind : std::uint8_t {
-  fused_sum,        ///< K / terms fused sums in ascending k, the first takes c
-  block_scaled,     ///< a fused sum whose products carry the exponents of UE8M0 scales
-  fp4_groups,       ///< exact sums of 16 products, scaled, aligned by the scales' exponents
-  fp8_as_f16,       ///< FP8 widened to FP16, two fused sums, then one IEEE addition of c
-  fma_chain,        ///< one IEEE fma a product
-  amd_tree,         ///< CDNA1: balanced tree of binary32 additions a group, then one to acc
-  amd_tree_flush,   ///< CDNA2: the same with subnormals flushed
-  amd_exact_group,  ///< exact sum of a group and acc, one RNE
-  amd_two_stage,    ///< CDNA3 f16, bf16, xf32
-  amd_two_stage_f8, ///< CDNA3 FP8: even and odd products apart
+  fused_sum,         ///< K / terms fused sums in ascending k, the first takes c
+  block_scaled,      ///< a fused sum whose products carry the exponents of UE8M0 scales
+  fp4_groups,        ///< exact sums of 16 products, scaled, aligned by the scales' exponents
+  fp8_as_f16,        ///< FP8 widened to FP16, two fused sums, then one IEEE addition of c
+  fma_chain,         ///< one IEEE fma a product
+  amd_tree,          ///< CDNA1: balanced tree of binary32 additions a group, then one to acc
+  amd_tree_flush,    ///< CDNA2: the same with subnormals flushed
+  amd_exact_group,   ///< exact sum of a group and acc, one RNE
+  amd_two_stage,     ///< CDNA3 f16, bf16, xf32
+  amd_two_stage_f8,  ///< CDNA3 FP8: even and odd products apart
 };
 
 /// Parameters of an instruction for one output element. A plain record, usable in kernels.
 struct MmaParams {
   MmaKind kind = MmaKind::fused_sum;
-  std::int32_t k = 16;            ///< products an instruction
+  std::int32_t k = 16;  ///< products an instruction
   FusedSum fused{};
-  std::int32_t scale_block = 0;   ///< k a block scale covers; 0 = no block scales
-  bool f16_accumulator = false;   ///< c and the result are binary16
+  std::int32_t scale_block = 0;  ///< k a block scale covers; 0 = no block scales
+  bool f16_accumulator = false;  ///< c and the result are binary16
 };
 
 inline constexpr int kMaxInstructionK = 96;
@@ -348,10 +350,10 @@ FP4LAB_HD constexpr std::uint32_t ieee_add(bool half, std::uint32_t x, std::uint
   if (!half) {
     return bits_as<std::uint32_t>(add_rn(bits_as<float>(x), bits_as<float>(y)));
   }
-  const double v = static_cast<double>(a.significand) * pow2_f64(a.exponent - 10) *
-                       (a.negative() ? -1.0 : 1.0) +
-                   static_cast<double>(b.significand) * pow2_f64(b.exponent - 10) *
-                       (b.negative() ? -1.0 : 1.0);  // exact: 42 bits at most
+  const double v =
+      static_cast<double>(a.significand) * pow2_f64(a.exponent - 10) * (a.negative() ? -1.0 : 1.0) +
+      static_cast<double>(b.significand) * pow2_f64(b.exponent - 10) *
+          (b.negative() ? -1.0 : 1.0);  // exact: 42 bits at most
   if (v == 0.0) return a.negative() && b.negative() ? 0x8000u : 0u;
   const Magnitude m = magnitude_of(v);
   return round_sum(v < 0.0, m.sig, m.exp, 5, 10, 10, true, true);
@@ -374,8 +376,8 @@ FP4LAB_HD constexpr AmdSum amd_sum(const FusedSum& fs, const MmaOperand* a, cons
   for (int i = 0; i < n; i += step) {
     const bool zero = a[i].significand == 0 || b[i].significand == 0;
     if (zero && fs.zero == ZeroRule::ignore) continue;
-    const std::int32_t e = with_zero_rule(a[i], fs.zero).exponent +
-                           with_zero_rule(b[i], fs.zero).exponent;
+    const std::int32_t e =
+        with_zero_rule(a[i], fs.zero).exponent + with_zero_rule(b[i], fs.zero).exponent;
     if (e > r.exponent) r.exponent = e;
   }
   for (int i = 0; i < n; i += step) {
@@ -423,16 +425,16 @@ FP4LAB_HD constexpr std::uint32_t amd_two_stage(const MmaParams& p, const MmaOpe
   }
   if (total == 0) return 0;
   const bool negative = total < 0;
-  const std::uint64_t m = negative ? 0 - static_cast<std::uint64_t>(total)
-                                   : static_cast<std::uint64_t>(total);
+  const std::uint64_t m =
+      negative ? 0 - static_cast<std::uint64_t>(total) : static_cast<std::uint64_t>(total);
   return round_sum(negative, m, e - 31, 8, 23, 23, true, true);
 }
 
 FP4LAB_HD constexpr float operand_as_float(const MmaOperand& x) noexcept {
   if (x.nan()) return canonical_nan();
-  const double v = x.infinite() ? static_cast<double>(kFloatInf)
-                                : static_cast<double>(x.significand) *
-                                      pow2_f64(x.exponent - x.precision);
+  const double v = x.infinite()
+                       ? static_cast<double>(kFloatInf)
+                       : static_cast<double>(x.significand) * pow2_f64(x.exponent - x.precision);
   return static_cast<float>(x.negative() ? -v : v);
 }
 
@@ -441,16 +443,25 @@ FP4LAB_HD constexpr float flush_subnormal(float x, bool flush, bool keep_sign) n
   return keep_sign && sign_bit(x) ? -0.0f : 0.0f;
 }
 
+/// A subnormal of its own format read as +0.
+FP4LAB_HD constexpr MmaOperand flush_input(MmaOperand x, bool flush) noexcept {
+  if (!flush || !x.finite() || x.significand >= (1u << x.precision)) return x;
+  x.significand = 0;
+  x.flags = 0;
+  return x;
+}
+
 /// Balanced tree over a group of 1, 2 or 4 products, every node one binary32 addition.
 FP4LAB_HD constexpr float amd_tree_node(const MmaOperand* a, const MmaOperand* b, int n,
                                         bool flush) noexcept {
   float v = 0.0f;
   if (n == 1) {
-    const float x = flush_subnormal(operand_as_float(a[0]), flush, false);
-    const float y = flush_subnormal(operand_as_float(b[0]), flush, false);
+    const float x = operand_as_float(flush_input(a[0], flush)),
+                y = operand_as_float(flush_input(b[0], flush));
     v = fma_rn(x, y, 0.0f);
   } else {
-    v = add_rn(amd_tree_node(a, b, n / 2, flush), amd_tree_node(a + n / 2, b + n / 2, n - n / 2, flush));
+    v = add_rn(amd_tree_node(a, b, n / 2, flush),
+               amd_tree_node(a + n / 2, b + n / 2, n - n / 2, flush));
   }
   return flush_subnormal(v, flush, true);
 }
@@ -461,7 +472,8 @@ FP4LAB_HD constexpr float amd_tree_node(const MmaOperand* a, const MmaOperand* b
 FP4LAB_HD constexpr MmaTerm<> instruction_term(const MmaParams& p, const MmaOperand* a,
                                                const MmaOperand* b, const MmaOperand* scale_a,
                                                const MmaOperand* scale_b, int k) noexcept {
-  MmaTerm<> t = product_term(with_zero_rule(a[k], p.fused.zero), with_zero_rule(b[k], p.fused.zero));
+  MmaTerm<> t =
+      product_term(with_zero_rule(a[k], p.fused.zero), with_zero_rule(b[k], p.fused.zero));
   if (p.kind == MmaKind::block_scaled) {
     const int shift = scale_a[k / p.scale_block].exponent + scale_b[k / p.scale_block].exponent;
     t.exponent += shift;
@@ -548,11 +560,13 @@ FP4LAB_HD constexpr std::uint32_t mma_dot(const MmaParams& p, const MmaOperand* 
         for (std::int32_t k = base; k < base + fs.terms; ++k) {
           special.add_product(a[k], b[k]);
           if (p.kind == MmaKind::block_scaled) {
-            special.nan = special.nan || scale_a[k / p.scale_block].nan() ||
-                          scale_b[k / p.scale_block].nan();
+            special.nan =
+                special.nan || scale_a[k / p.scale_block].nan() || scale_b[k / p.scale_block].nan();
           }
         }
-        const auto term = [&](int i) { return instruction_term(p, a, b, scale_a, scale_b, base + i); };
+        const auto term = [&](int i) {
+          return instruction_term(p, a, b, scale_a, scale_b, base + i);
+        };
         acc = special.any() ? special.bits(p.f16_accumulator)
                             : fused_sum(fs, term, fs.terms, single_term(c)).bits;
       }

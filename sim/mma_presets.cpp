@@ -341,7 +341,7 @@ const MmaPreset* choose_preset(std::string_view prefix, const MmaOperandType& a,
 
 std::string ptx_type(const ElementFormat& f) {
   for (const Type& t : types()) {
-    if (t.format == f) return t.ptx;
+    if (t.format == f) return std::string(t.ptx);
   }
   return {};
 }

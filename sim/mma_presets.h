@@ -30,7 +30,7 @@ struct MmaPreset {
   std::string a, b, acc;    ///< PTX type names: f16, bf16, tf32, e4m3, ..., f32, f64
   std::string scale;        ///< ue8m0, ue4m3 or empty
   MmaParams params{};
-  bool widest = false;      ///< what the chip's short name stands for
+  bool widest = false;  ///< what the chip's short name stands for
   Evidence evidence = Evidence::unverified;
   std::string source;
 };
@@ -50,8 +50,8 @@ std::string canonical_prefix(std::string_view name);
 
 /// What an operand brings to the choice of an instruction.
 struct MmaOperandType {
-  std::string type;          ///< PTX name; empty for a format that no tensor core reads
-  std::string scale;         ///< ue8m0, ue4m3, or empty when there are no block scales along k
+  std::string type;   ///< PTX name; empty for a format that no tensor core reads
+  std::string scale;  ///< ue8m0, ue4m3, or empty when there are no block scales along k
   std::size_t scale_block = 0;
 };
 

@@ -110,9 +110,10 @@ TEST(H100Tiles, GemmAndTrace) {
 TEST(H100Gemm, LibraryProducts) {
   const auto sections = read_sections(kFolder + "gemm.bin", false);
   ASSERT_EQ(sections.size(), 3u);
-  const std::pair<const char*, const char*> plans[] = {{"cublaslt_e4m3_f32_fast0", "cublaslt-fp8-slow"},
-                                                       {"cublaslt_e4m3_f32_fast1", "cublaslt-fp8-fast"},
-                                                       {"cublaslt_bf16_f32", "torch-bf16"}};
+  const std::pair<const char*, const char*> plans[] = {
+      {"cublaslt_e4m3_f32_fast0", "cublaslt-fp8-slow"},
+      {"cublaslt_e4m3_f32_fast1", "cublaslt-fp8-fast"},
+      {"cublaslt_bf16_f32", "torch-bf16"}};
   std::size_t outputs = 0;
   for (const Section& s : sections) {
     const char* plan = nullptr;
@@ -129,8 +130,9 @@ TEST(H100Gemm, LibraryProducts) {
     // The plan matters: the other FP8 plan gives other bits.
     if (s.a_bits == 8) {
       const bool slow = std::strcmp(plan, "cublaslt-fp8-slow") == 0;
-      EXPECT_NE(gemm(a, b, parse_accumulator(slow ? "cublaslt-fp8-fast" : "cublaslt-fp8-slow")).bits,
-                s.d);
+      EXPECT_NE(
+          gemm(a, b, parse_accumulator(slow ? "cublaslt-fp8-fast" : "cublaslt-fp8-slow")).bits,
+          s.d);
       EXPECT_EQ(gemm(a, b, parse_accumulator(slow ? "promote:128:sm90" : "sm90")).bits, s.d);
     }
   }
