@@ -57,8 +57,12 @@ std::uint64_t quantize_special(const void* context, const BlockRef& ref) {
   const QuantSpec& spec = run.spec;
   const std::size_t cols = run.grid.cols;
   const GlobalFactor& g = run.global_of(ref.offset / cols);
-  const BlockView view{run.in, ref.offset, static_cast<std::uint32_t>(ref.rows),
-                       static_cast<std::uint32_t>(ref.cols), cols, 1};
+  const BlockView view{run.in,
+                       ref.offset,
+                       static_cast<std::uint32_t>(ref.rows),
+                       static_cast<std::uint32_t>(ref.cols),
+                       cols,
+                       1};
   const BlockScale b = choose_scale(spec, g, view, run.options.external_amax);
   const BlockScale stored = scale_from_code(spec, b.code);
   const Output& out = run.out;
@@ -108,8 +112,8 @@ float amax_of(const float* x, std::size_t n, bool finite_only) {
 #pragma omp parallel for schedule(static) reduction(max : best) if (n >= kParallel)
   for (std::size_t k = 0; k < chunks; ++k) {
     const std::size_t first = k * kChunk;
-    best = std::max(best, simd::max_magnitude_bits(x + first, std::min(kChunk, n - first),
-                                                   finite_only));
+    best = std::max(best,
+                    simd::max_magnitude_bits(x + first, std::min(kChunk, n - first), finite_only));
   }
   return bits_as<float>(best);
 }
@@ -271,8 +275,7 @@ bool has_fast_path(const QuantSpec& spec, std::size_t rows, std::size_t cols,
 
 namespace detail {
 
-bool quantize_blocks_fast(QuantizedTensor& q, const float* source,
-                          const QuantizeOptions& options) {
+bool quantize_blocks_fast(QuantizedTensor& q, const float* source, const QuantizeOptions& options) {
   const auto plan = simd::make_plan(q.spec, q.grid.rows, q.grid.cols, options);
   if (!plan) return false;
   Run run{q.spec, options, source, q.grid, *plan, {}, {}, false};
@@ -294,7 +297,8 @@ std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> i
   }
   if (!is_transformed(spec)) {
     if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
-      Run run{spec, options, in.data(), make_grid(spec.block, m.rows, m.cols), *plan, {}, {}, false};
+      Run run{spec,  options, in.data(), make_grid(spec.block, m.rows, m.cols),
+              *plan, {},      {},        false};
       run.out.values = out.data();
       std::uint64_t saturated = 0;
       if (execute(run, saturated)) return saturated;

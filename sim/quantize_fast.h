@@ -1,5 +1,5 @@
-// The vector engine behind quantize() and fake_quantize(): the same bits as the scalar reference for
-// every instruction set and number of threads, at the speed of memory for the common specs.
+// The vector engine behind quantize() and fake_quantize(): the same bits as the scalar reference
+// for every instruction set and number of threads, at the speed of memory for the common specs.
 //
 // It covers formats of up to 4 bits under policy `cuda` and no profile (or ocp), any deterministic
 // rounding, `sr:N` (N <= 24) and `luq` on signed radix-2 grids, every scale rule that looks only at
@@ -35,10 +35,10 @@ std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> i
 /// row ends with a half byte of 0.
 struct PackedTensor {
   BlockGrid grid;
-  std::vector<std::uint8_t> codes;         ///< grid.rows x packed_bytes(grid.cols)
-  std::vector<std::uint8_t> scale_codes;   ///< coded scales of up to 8 bits, row-major over the grid
+  std::vector<std::uint8_t> codes;        ///< grid.rows x packed_bytes(grid.cols)
+  std::vector<std::uint8_t> scale_codes;  ///< coded scales of up to 8 bits, row-major over the grid
   std::vector<std::uint32_t> wide_scale_codes;  ///< other scales, as in QuantizedTensor
-  std::vector<float> global;               ///< g, as in QuantizedTensor
+  std::vector<float> global;                    ///< g, as in QuantizedTensor
   std::uint64_t saturated = 0;
 };
 

@@ -8,9 +8,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "sim/simd/kernels.cpp"
-#include <hwy/foreach_target.h>
-
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include "sim/simd/elements-inl.h"
@@ -28,12 +27,13 @@ HWY_INLINE VI MagnitudeBits(VF x) {
 }
 
 /// Lane-wise maxima of |x| as integers.
-HWY_INLINE VI LaneMaxima(const float* x, std::size_t n) {
+HWY_NOINLINE VI LaneMaxima(const float* x, std::size_t n) {
   const DF d;
   const DI di;
   VI a = hn::Zero(di), b = a, c = a, e = a;
   std::size_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
+    PrefetchVectors<4>(x + i);
     a = hn::Max(a, MagnitudeBits(hn::LoadU(d, x + i)));
     b = hn::Max(b, MagnitudeBits(hn::LoadU(d, x + i + kLanes)));
     c = hn::Max(c, MagnitudeBits(hn::LoadU(d, x + i + 2 * kLanes)));
@@ -62,6 +62,7 @@ std::uint32_t MaxMagnitudeBits(const float* x, std::size_t n, bool finite_only) 
       return hn::IfThenElseZero(hn::Lt(m, inf), m);
     };
     for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+      PrefetchVectors<2>(x + i);
       best = hn::Max(best, finite(hn::LoadU(d, x + i)));
       other = hn::Max(other, finite(hn::LoadU(d, x + i + kLanes)));
     }
@@ -76,18 +77,73 @@ std::uint32_t MaxMagnitudeBits(const float* x, std::size_t n, bool finite_only) 
   return static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, best)));
 }
 
-/// Maxima of kLanes vectors, one a lane: neighbours are folded until each vector is one lane.
-HWY_INLINE VI FoldMaxima(std::int32_t* vectors) {
+/// The maximum of each of leaf(first) .. leaf(first + 3) within every 128-bit block, one a lane.
+/// Shuffles inside 128-bit blocks are the cheap ones.
+template <class Leaf>
+HWY_INLINE VI FoldFour(std::size_t first, const Leaf& leaf) {
   const DI di;
-  for (std::size_t width = kLanes; width > 1; width /= 2) {
-    for (std::size_t i = 0; i < width / 2; ++i) {
-      const VI a = hn::Load(di, vectors + 2 * i * kLanes);
-      const VI b = hn::Load(di, vectors + (2 * i + 1) * kLanes);
-      hn::Store(hn::Max(hn::ConcatEven(di, b, a), hn::ConcatOdd(di, b, a)), di,
-                vectors + i * kLanes);
-    }
+  const hn::RepartitionToWide<DI> pairs;
+  const auto fold_two = [di](VI a, VI b) HWY_ATTR {  // max(a0,a2) max(b0,b2) max(a1,a3) max(b1,b3)
+    return hn::Max(hn::InterleaveLower(di, a, b), hn::InterleaveUpper(di, a, b));
+  };
+  const auto ab = hn::BitCast(pairs, fold_two(leaf(first), leaf(first + 1)));
+  const auto cd = hn::BitCast(pairs, fold_two(leaf(first + 2), leaf(first + 3)));
+  return hn::Max(hn::BitCast(di, hn::InterleaveLower(pairs, ab, cd)),
+                 hn::BitCast(di, hn::InterleaveUpper(pairs, ab, cd)));
+}
+
+/// Maxima of kLanes vectors where a vector has several 128-bit blocks.
+template <class D, class Leaf>
+HWY_INLINE VI FoldBlocks(D di, const Leaf& leaf) {
+  const auto halves = [di](VI low, VI high) HWY_ATTR {
+    return hn::Max(hn::ConcatLowerLower(di, high, low), hn::ConcatUpperUpper(di, high, low));
+  };
+  if constexpr (kLanes == 8) {
+    return halves(FoldFour(0, leaf), FoldFour(4, leaf));
+  } else {
+    const VI even = halves(FoldFour(0, leaf), FoldFour(8, leaf));
+    const VI odd = halves(FoldFour(4, leaf), FoldFour(12, leaf));
+    return hn::OddEvenBlocks(hn::Max(odd, hn::SwapAdjacentBlocks(odd)),
+                             hn::Max(even, hn::SwapAdjacentBlocks(even)));
   }
-  return hn::Load(di, vectors);
+}
+
+/// Maxima of the kLanes vectors leaf(0), leaf(1) ..., one a lane.
+template <class Leaf>
+HWY_INLINE VI FoldMaxima(const Leaf& leaf) {
+  static_assert(kLanes == 4 || kLanes == 8 || kLanes == 16);
+  if constexpr (kLanes == 4) {
+    return FoldFour(0, leaf);
+  } else {
+    return FoldBlocks(DI(), leaf);
+  }
+}
+
+/// amax of kLanes whole blocks of kVectors vectors, one a lane.
+template <std::size_t kVectors>
+HWY_INLINE VI WholeMaxima(const float* x) {
+  return FoldMaxima([x](std::size_t j) HWY_ATTR {
+    const float* block = x + j * kVectors * kLanes;
+    VI m = MagnitudeBits(hn::LoadU(DF(), block));
+    for (std::size_t k = 1; k < kVectors; ++k) {
+      m = hn::Max(m, MagnitudeBits(hn::LoadU(DF(), block + k * kLanes)));
+    }
+    return m;
+  });
+}
+
+/// amax of `blocks` <= kLanes blocks of `size` elements, `elements` in all; other lanes 0.
+HWY_INLINE VI BlockMaxima(const float* x, std::size_t size, std::size_t blocks,
+                          std::size_t elements) {
+  if (blocks == kLanes && elements >= kLanes * size) {
+    if (size == kLanes) return WholeMaxima<1>(x);
+    if (size == 2 * kLanes) return WholeMaxima<2>(x);
+    if (size == 4 * kLanes) return WholeMaxima<4>(x);
+  }
+  return FoldMaxima([=](std::size_t j) HWY_ATTR {
+    if (j >= blocks) return hn::Zero(DI());
+    return LaneMaxima(x + j * size, std::min(size, elements - j * size));
+  });
 }
 
 HWY_INLINE void StoreScaleCodes(const Output& out, std::size_t first, std::size_t n,
@@ -106,35 +162,36 @@ HWY_INLINE void StoreScaleCodes(const Output& out, std::size_t first, std::size_
 
 std::uint64_t Rows(PassBase& pass, const Plan& plan, const RowJob& job, const Output& out,
                    const SpecialBlocks& special) {
-  const DI di;
   std::uint64_t scalar_saturated = 0;
   const std::size_t end = job.first + job.elements;
-  Scales scales;
   if (plan.scale == ScalePath::constant) {
-    scales.factor[0] = plan.factor;
-    scales.decode[0] = plan.decode;
-    pass.Blocks(job.in, job.first, job.elements, 1, end, job.packed_byte, scales);
+    Scales one;
+    one.factor[0] = plan.factor;
+    one.decode[0] = plan.decode;
+    pass.Blocks(job.in, job.first, job.elements, 1, end, job.packed_byte, one);
     return pass.saturated();
   }
   const std::size_t size = job.block_size;
   const std::size_t blocks = (job.elements + size - 1) / size;
   // A group is read twice, so it has to stay in the first-level cache.
   const std::size_t group = std::clamp<std::size_t>(8192 / size, 1, kLanes);
-  HWY_ALIGN std::int32_t maxima[kLanes * kLanes];
+  // The scales of a group are a long chain of dependent operations. They are computed one group
+  // ahead, so that the elements of the group before fill the wait.
+  Scales scales[2];
+  const auto choose = [&](std::size_t g) HWY_ATTR {
+    const std::size_t n = std::min(group, blocks - g), at = g * size;
+    Scales& s = scales[g / group % 2];
+    ChooseScales(plan, BlockMaxima(job.in + job.first + at, size, n, job.elements - at), n, s);
+    StoreScaleCodes(out, job.first_block + g, n, s);
+  };
+  choose(0);
   for (std::size_t g = 0; g < blocks; g += group) {
-    const std::size_t n = std::min(group, blocks - g);
-    const std::size_t at = g * size;
-    const float* x = job.in + job.first + at;
-    for (std::size_t j = 0; j < n; ++j) {
-      hn::Store(LaneMaxima(x + j * size, std::min(size, job.elements - (at + j * size))), di,
-                maxima + j * kLanes);
-    }
-    for (std::size_t j = n; j < kLanes; ++j) hn::Store(hn::Zero(di), di, maxima + j * kLanes);
-    ChooseScales(plan, FoldMaxima(maxima), n, scales);
-    StoreScaleCodes(out, job.first_block + g, n, scales);
-    pass.Blocks(job.in, job.first + at, size, n, end, job.packed_byte + at / 2, scales);
-    for (std::size_t j = 0; HWY_UNLIKELY(scales.special != 0) && j < n; ++j) {
-      if ((scales.special >> j & 1u) == 0) continue;
+    if (g + group < blocks) choose(g + group);
+    const std::size_t n = std::min(group, blocks - g), at = g * size;
+    const Scales& s = scales[g / group % 2];
+    pass.Blocks(job.in, job.first + at, size, n, end, job.packed_byte + at / 2, s);
+    for (std::size_t j = 0; HWY_UNLIKELY(s.special != 0) && j < n; ++j) {
+      if ((s.special >> j & 1u) == 0) continue;
       const std::size_t length = std::min(size, job.elements - (at + j * size));
       scalar_saturated += special.quantize(
           special.context, {job.first + at + j * size, 1, length, job.first_block + g + j});
@@ -143,17 +200,23 @@ std::uint64_t Rows(PassBase& pass, const Plan& plan, const RowJob& job, const Ou
   return pass.saturated() + scalar_saturated;
 }
 
-/// A strip of kVectors vectors of columns, top to bottom. While its maxima are taken the strip is
-/// copied, so that the second pass reads the first-level cache and not lines that a power-of-two
-/// stride has thrown out of it.
+/// A strip of up to four vectors of columns between its two passes.
+struct StripState {
+  static constexpr std::size_t kCopyRows = 64;
+  HWY_ALIGN float copy[kCopyRows * 4 * kLanes];
+  Scales scales[4];
+  std::uint32_t skip = 0;  ///< vectors with a special column
+};
+
+/// First pass, top to bottom: scales. The strip is copied on the way, so that the second pass reads
+/// the first-level cache and not lines that a power-of-two stride has thrown out of it.
 template <std::size_t kVectors>
-HWY_INLINE std::uint64_t Strip(PassBase& pass, const Plan& plan, const ColumnJob& job,
-                               const Output& out, const SpecialBlocks& special, std::size_t column,
-                               float* copy, std::size_t copy_rows) {
+HWY_INLINE void ChooseStrip(const Plan& plan, const ColumnJob& job, const Output& out,
+                            std::size_t column, StripState& s) {
   const DF d;
   const DI di;
   constexpr std::size_t kWidth = kVectors * kLanes;
-  const bool copied = job.rows <= copy_rows;
+  const bool copied = job.rows <= StripState::kCopyRows;
   const float* x = job.in + job.first + column;
   VI m0 = hn::Zero(di), m1 = m0, m2 = m0, m3 = m0;
   const auto take = [&](const float* from, float* to, VI& best) HWY_ATTR {
@@ -163,47 +226,59 @@ HWY_INLINE std::uint64_t Strip(PassBase& pass, const Plan& plan, const ColumnJob
   };
   for (std::size_t r = 0; r < job.rows; ++r) {
     const float* from = x + r * job.row_stride;
-    float* to = copy + r * kWidth;
+    float* to = s.copy + r * kWidth;
+    // The strip's right neighbour comes next; no hardware prefetcher follows this stride.
+    for (std::size_t line = 0; line < kWidth; line += 16) hwy::Prefetch(from + kWidth + line);
     take(from, to, m0);
     if constexpr (kVectors == 4) {
       take(from + kLanes, to + kLanes, m1);
       take(from + 2 * kLanes, to + 2 * kLanes, m2);
       take(from + 3 * kLanes, to + 3 * kLanes, m3);
-      // The strip's right neighbour comes next; no hardware prefetcher follows this stride.
-      for (std::size_t line = 0; line < kWidth; line += 16) hwy::Prefetch(from + kWidth + line);
     }
   }
-  Scales scales[kVectors];
-  std::uint32_t skip = 0;
+  s.skip = 0;
   for (std::size_t k = 0; k < kVectors; ++k) {
     const VI amax = k == 0 ? m0 : k == 1 ? m1 : k == 2 ? m2 : m3;
-    ChooseScales(plan, amax, kLanes, scales[k]);
-    StoreScaleCodes(out, job.first_block + column + k * kLanes, kLanes, scales[k]);
-    if (HWY_UNLIKELY(scales[k].special != 0)) skip |= 1u << k;
+    ChooseScales(plan, amax, kLanes, s.scales[k]);
+    StoreScaleCodes(out, job.first_block + column + k * kLanes, kLanes, s.scales[k]);
+    if (HWY_UNLIKELY(s.scales[k].special != 0)) s.skip |= 1u << k;
   }
-  pass.Strip(copied ? copy : x, copied ? kWidth : job.row_stride, job.rows, kVectors,
-             job.first + column, job.row_stride, job.packed_byte + column / 2, job.packed_stride,
-             scales, skip);
-  std::uint64_t scalar_saturated = 0;
-  for (std::size_t k = 0; HWY_UNLIKELY(skip != 0) && k < kWidth; ++k) {
-    if ((skip >> (k / kLanes) & 1u) == 0) continue;
-    scalar_saturated += special.quantize(
+}
+
+/// Second pass. Returns the saturated elements of special columns.
+HWY_INLINE std::uint64_t QuantizeStrip(PassBase& pass, const ColumnJob& job,
+                                       const SpecialBlocks& special, std::size_t column,
+                                       std::size_t vectors, const StripState& s) {
+  const std::size_t width = vectors * kLanes;
+  const bool copied = job.rows <= StripState::kCopyRows;
+  pass.Strip(copied ? s.copy : job.in + job.first + column, copied ? width : job.row_stride,
+             job.rows, vectors, job.first + column, job.row_stride, job.packed_byte + column / 2,
+             job.packed_stride, s.scales, s.skip);
+  std::uint64_t saturated = 0;
+  for (std::size_t k = 0; HWY_UNLIKELY(s.skip != 0) && k < width; ++k) {
+    if ((s.skip >> (k / kLanes) & 1u) == 0) continue;
+    saturated += special.quantize(
         special.context, {job.first + column + k, job.rows, 1, job.first_block + column + k});
   }
-  return scalar_saturated;
+  return saturated;
 }
 
 std::uint64_t Columns(PassBase& pass, const Plan& plan, const ColumnJob& job, const Output& out,
                       const SpecialBlocks& special) {
-  constexpr std::size_t kCopyRows = 64;
-  HWY_ALIGN float copy[kCopyRows * 4 * kLanes];
+  constexpr std::size_t kWidth = 4 * kLanes;
+  StripState state[2];  // the next strip's first pass runs ahead of this one's second
   std::uint64_t scalar_saturated = 0;
-  std::size_t c = 0;
-  for (; c + 4 * kLanes <= job.cols; c += 4 * kLanes) {
-    scalar_saturated += Strip<4>(pass, plan, job, out, special, c, copy, kCopyRows);
+  const std::size_t whole = job.cols / kWidth * kWidth;
+  if (whole != 0) ChooseStrip<4>(plan, job, out, 0, state[0]);
+  for (std::size_t c = 0; c < whole; c += kWidth) {
+    const std::size_t n = c / kWidth;
+    if (c + kWidth < whole) ChooseStrip<4>(plan, job, out, c + kWidth, state[(n + 1) % 2]);
+    scalar_saturated += QuantizeStrip(pass, job, special, c, 4, state[n % 2]);
   }
+  std::size_t c = whole;
   for (; c + kLanes <= job.cols; c += kLanes) {
-    scalar_saturated += Strip<1>(pass, plan, job, out, special, c, copy, kCopyRows);
+    ChooseStrip<1>(plan, job, out, c, state[0]);
+    scalar_saturated += QuantizeStrip(pass, job, special, c, 1, state[0]);
   }
   for (; c < job.cols; ++c) {
     scalar_saturated +=
@@ -292,9 +367,10 @@ void Draws(const Plan& plan, std::uint32_t first_draw, std::size_t draws, std::u
   // Whole vectors are written: the last ones go through a buffer.
   const std::size_t n = hn::Lanes(DU64());
   const std::size_t whole = draws / (2 * n) * (2 * n);
-  PhiloxDraws(plan, first_draw, whole, words);
+  const PhiloxKeys keys(plan);
+  PhiloxDraws(plan, keys, first_draw, whole, words);
   HWY_ALIGN std::uint32_t rest[4 * 2 * hn::MaxLanes(DU64())];
-  PhiloxDraws(plan, first_draw + static_cast<std::uint32_t>(whole), draws - whole, rest);
+  PhiloxDraws(plan, keys, first_draw + static_cast<std::uint32_t>(whole), draws - whole, rest);
   std::copy_n(rest, 4 * (draws - whole), words + 4 * whole);
 }
 

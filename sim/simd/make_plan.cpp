@@ -183,12 +183,12 @@ bool set_scale(Plan& p, const QuantSpec& spec) {
       if (global) return false;
       if (s.is_e8m0() && (mx_rule || spec.rule == ScaleRule::tseng34)) {
         p.scale = ScalePath::mx;
-        p.arithmetic = spec.rule == ScaleRule::tseng34 ? Arithmetic::multiply_34
-                                                       : Arithmetic::multiply;
+        p.arithmetic =
+            spec.rule == ScaleRule::tseng34 ? Arithmetic::multiply_34 : Arithmetic::multiply;
         const float q = qmax(f);
         const std::uint32_t q_mantissa = bits_as<std::uint32_t>(q) & 0x7FFFFFu;
-        const int man = f.exponent_bits == 0 && f.mantissa_bits > 0 ? f.mantissa_bits - 1
-                                                                    : f.mantissa_bits;
+        const int man =
+            f.exponent_bits == 0 && f.mantissa_bits > 0 ? f.mantissa_bits - 1 : f.mantissa_bits;
         p.mx_offset = emax(f);
         if (spec.rule == ScaleRule::ceil) p.mx_add = 0x7FFFFFu;
         if (spec.rule == ScaleRule::even) p.mx_add = 1u << (22 - man);

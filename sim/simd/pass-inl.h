@@ -8,6 +8,7 @@
 #define FP4LAB_SIM_SIMD_PASS_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
@@ -65,14 +66,24 @@ class Pass final : public PassBase {
  public:
   Pass(const Plan& plan, const Output& out) : plan_(plan), out_(out), cursor_(plan) {}
 
-  void Blocks(const float* in, std::size_t i, std::size_t size, std::size_t blocks,
-              std::size_t end, std::size_t byte, const Scales& scales) override {
-    Local local(plan_);
-    for (std::size_t j = 0; j < blocks; ++j) {
-      const std::size_t at = i + j * size, length = std::min(size, end - at);
-      if (HWY_UNLIKELY((scales.special >> j & 1u) != 0)) continue;
-      Span(local, in, at, length, end, byte + j * size / 2, hn::Set(DF(), scales.factor[j]),
-           hn::Set(DF(), scales.decode[j]));
+  void Blocks(const float* in, std::size_t i, std::size_t size, std::size_t blocks, std::size_t end,
+              std::size_t byte, const Scales& scales) override {
+    Local local(plan_, out_);
+    const bool whole = scales.special == 0 && i + blocks * size <= end &&
+                       (!Element::kRandom || blocks * size <= RandomCursor::kElements);
+    if (whole && size == kLanes) {
+      Whole<1>(local, in, i, blocks, end, byte, scales);
+    } else if (whole && size == 2 * kLanes) {
+      Whole<2>(local, in, i, blocks, end, byte, scales);
+    } else if (whole && size == 4 * kLanes) {
+      Whole<4>(local, in, i, blocks, end, byte, scales);
+    } else {
+      for (std::size_t j = 0; j < blocks; ++j) {
+        const std::size_t at = i + j * size, length = std::min(size, end - at);
+        if (HWY_UNLIKELY((scales.special >> j & 1u) != 0)) continue;
+        Span(local, in, at, length, end, byte + j * size / 2, hn::Set(DF(), scales.factor[j]),
+             hn::Set(DF(), scales.decode[j]));
+      }
     }
     saturated_ += local.saturated;
   }
@@ -81,9 +92,19 @@ class Pass final : public PassBase {
              std::size_t i, std::size_t row_stride, std::size_t byte, std::size_t byte_stride,
              const Scales* scales, std::uint32_t skip) override {
     const DF d;
-    Local local(plan_);
+    Local local(plan_, out_);
     for (std::size_t r = 0; r < rows; ++r) {
       Reserve(i, vectors * kLanes, i + vectors * kLanes);
+      if (HWY_LIKELY(vectors == 4 && skip == 0)) {
+        for (std::size_t k = 0; k < 4; ++k) {
+          Vector(local, hn::LoadU(d, x + k * kLanes), i + k * kLanes, byte + k * kLanes / 2,
+                 hn::Load(d, scales[k].factor), hn::Load(d, scales[k].decode));
+        }
+        x += stride;
+        i += row_stride;
+        byte += byte_stride;
+        continue;
+      }
       for (std::size_t k = 0; k < vectors; ++k) {
         if (HWY_UNLIKELY((skip >> k & 1u) != 0)) continue;
         Vector(local, hn::LoadU(d, x + k * kLanes), i + k * kLanes, byte + k * kLanes / 2,
@@ -99,18 +120,41 @@ class Pass final : public PassBase {
  private:
   /// Constants in registers: members would be read again after every store.
   struct Local {
-    explicit HWY_INLINE Local(const Plan& plan)
+    HWY_INLINE Local(const Plan& plan, const Output& out)
         : element(plan),
           highest(hn::Set(DF(), plan.highest)),
           lowest(hn::Set(DF(), plan.lowest)),
-          global(hn::Set(DF(), plan.global)) {}
+          global(hn::Set(DF(), plan.global)),
+          values(out.values),
+          bytes(kForm == Form::codes ? out.codes : out.packed),
+          stream(out.stream) {}
     Element element;
     VF highest, lowest, global;
+    float* values;
+    std::uint8_t* bytes;
+    bool stream;
     std::uint64_t saturated = 0;
   };
 
-  /// Elements [i, i + n) under one scale. `byte` is where element i goes in packed output; i is even
-  /// there. Random words may be drawn ahead up to element `end`.
+  /// Whole blocks of kVectors vectors, none of them special.
+  template <std::size_t kVectors>
+  HWY_INLINE void Whole(Local& local, const float* in, std::size_t i, std::size_t blocks,
+                        std::size_t end, std::size_t byte, const Scales& scales) {
+    Reserve(i, blocks * kVectors * kLanes, end);
+    for (std::size_t j = 0; j < blocks; ++j) {
+      const VF factor = hn::Set(DF(), scales.factor[j]);
+      const VF decode = hn::Set(DF(), scales.decode[j]);
+      for (std::size_t k = 0; k < kVectors; ++k) {
+        PrefetchVectors<1>(in + i);
+        Vector(local, hn::LoadU(DF(), in + i), i, byte, factor, decode);
+        i += kLanes;
+        byte += kLanes / 2;
+      }
+    }
+  }
+
+  /// Elements [i, i + n) under one scale. `byte` is where element i goes in packed output; i is
+  /// even there. Random words may be drawn ahead up to element `end`.
   HWY_INLINE void Span(Local& local, const float* in, std::size_t i, std::size_t n, std::size_t end,
                        std::size_t byte, VF factor, VF decode) {
     while (n != 0) {
@@ -118,6 +162,7 @@ class Pass final : public PassBase {
       Reserve(i, part, end);
       std::size_t k = 0;
       for (; k + kLanes <= part; k += kLanes) {
+        PrefetchVectors<1>(in + i + k);
         Vector(local, hn::LoadU(DF(), in + i + k), i + k, byte + k / 2, factor, decode);
       }
       if (k < part) Partial(in + i + k, i + k, part - k, byte + k / 2, factor, decode);
@@ -139,21 +184,21 @@ class Pass final : public PassBase {
                          VF decode) {
     const DF d;
     VU random = hn::Zero(DU());
-    if constexpr (Element::kRandom) random = cursor_.Load(DU(), i);
+    if constexpr (Element::kRandom) random = hn::LoadU(DU(), cursor_.At(i));
     const VF v = Scaled(x, factor);
     local.saturated += hn::CountTrue(d, Beyond(local, v));
     const Rounded r = local.element.Round(Castable(v), random);
     if constexpr (kForm == Form::values) {
       const VF y = Unscaled(local, r.value, decode);
-      if (out_.stream) {
-        hn::Stream(y, d, out_.values + i);
+      if (local.stream) {
+        hn::Stream(y, d, local.values + i);
       } else {
-        hn::StoreU(y, d, out_.values + i);
+        hn::StoreU(y, d, local.values + i);
       }
     } else if constexpr (kForm == Form::codes) {
-      StoreCodes(r.code, out_.codes + i);
+      StoreCodes(r.code, local.bytes + i);
     } else {
-      StorePacked(r.code, out_.packed + byte);
+      StorePacked(r.code, local.bytes + byte);
     }
   }
 
@@ -161,11 +206,11 @@ class Pass final : public PassBase {
   HWY_NOINLINE void Partial(const float* in, std::size_t i, std::size_t n, std::size_t byte,
                             VF factor, VF decode) {
     const DF d;
-    const Local local(plan_);
+    const Local local(plan_, out_);
     HWY_ALIGN float x[kLanes] = {};
     std::copy_n(in, n, x);
     VU random = hn::Zero(DU());
-    if constexpr (Element::kRandom) random = cursor_.LoadN(DU(), i, n);
+    if constexpr (Element::kRandom) random = hn::LoadU(DU(), cursor_.At(i));
     const VF v = Scaled(hn::Load(d, x), factor);
     saturated_ += hn::CountTrue(d, hn::And(Beyond(local, v), hn::FirstN(d, n)));
     const Rounded r = local.element.Round(Castable(v), random);
@@ -212,6 +257,7 @@ class Pass final : public PassBase {
     return y;
   }
   static HWY_INLINE hn::Mask<DF> Beyond(const Local& local, VF v) {
+    if constexpr (Element::kSymmetric) return hn::Gt(hn::Abs(v), local.highest);
     return hn::Or(hn::Gt(v, local.highest), hn::Lt(v, local.lowest));
   }
 

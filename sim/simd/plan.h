@@ -87,7 +87,7 @@ struct Plan {
 struct BlockRef {
   std::size_t offset = 0;  ///< element index of its first element
   std::size_t rows = 0, cols = 0;
-  std::size_t block = 0;   ///< index of its scale
+  std::size_t block = 0;  ///< index of its scale
 };
 
 /// Where results go. Pointers are to element, block or byte 0 of the whole tensor; at most one of
@@ -103,9 +103,9 @@ struct Output {
 
 /// Consecutive blocks of `block_size` elements in memory order.
 struct RowJob {
-  const float* in = nullptr;    ///< element 0 of the tensor
-  std::size_t first = 0;        ///< element index of the first block
-  std::size_t elements = 0;     ///< the last block may be cut
+  const float* in = nullptr;  ///< element 0 of the tensor
+  std::size_t first = 0;      ///< element index of the first block
+  std::size_t elements = 0;   ///< the last block may be cut
   std::size_t block_size = 0;
   std::size_t first_block = 0;
   std::size_t packed_byte = 0;  ///< byte of the first element in Output::packed

@@ -14,8 +14,8 @@ HWY_BEFORE_NAMESPACE();
 namespace fp4lab::simd::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// `factor` is applied to elements, `decode` multiplies values, `code` is stored. Bit i of `special`
-/// marks a block that the scalar twin must do.
+/// `factor` is applied to elements, `decode` multiplies values, `code` is stored. Bit i of
+/// `special` marks a block that the scalar twin must do.
 struct Scales {
   HWY_ALIGN float factor[kLanes];
   HWY_ALIGN float decode[kLanes];
@@ -38,9 +38,9 @@ HWY_INLINE void MxScales(const Plan& p, VI amax, Scales& out) {
   const auto is_small = hn::Lt(amax, hn::Set(di, 0x00800000));
   const auto lifted = hn::BitCast(di, hn::Mul(hn::BitCast(d, amax), hn::Set(d, 0x1p24f)));
   const auto bits = hn::IfThenElse(is_small, lifted, amax);
-  auto field = hn::Sub(hn::ShiftRight<23>(hn::Add(bits, hn::Set(di, static_cast<std::int32_t>(
-                                                                         p.mx_add)))),
-                       hn::Set(di, p.mx_offset));
+  auto field =
+      hn::Sub(hn::ShiftRight<23>(hn::Add(bits, hn::Set(di, static_cast<std::int32_t>(p.mx_add)))),
+              hn::Set(di, p.mx_offset));
   field = hn::Sub(field, hn::IfThenElseZero(is_small, hn::Set(di, 24)));
   field = hn::Min(hn::Max(field, hn::Zero(di)), hn::Set(di, 254));
   const auto zero = hn::Eq(amax, hn::Zero(di));
@@ -66,8 +66,7 @@ HWY_INLINE void TwoLevelScales(const Plan& p, VI amax, Scales& out) {
   const auto magic = hn::Set(d, pow2_f32(23 + p.scale_min_exponent - p.scale_mantissa_bits));
   const auto sum = hn::Add(s, magic);
   const auto normal = hn::Ge(s, hn::Set(d, pow2_f32(p.scale_min_exponent)));
-  auto q = hn::Min(hn::IfThenElse(normal, kept, hn::Sub(sum, magic)),
-                   hn::Set(d, p.scale_highest));
+  auto q = hn::Min(hn::IfThenElse(normal, kept, hn::Sub(sum, magic)), hn::Set(d, p.scale_highest));
   const auto normal_code = hn::Sub(
       hn::ShiftRightSame(hn::BitCast(du, q), shift),
       hn::Set(du, static_cast<std::uint32_t>(126 + p.scale_min_exponent) << p.scale_mantissa_bits));

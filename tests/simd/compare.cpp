@@ -95,7 +95,8 @@ void expect_same(const Reference& want, const std::vector<float>& x, const Quant
 
 void compare_on_all_targets(const QuantSpec& spec, const std::vector<float>& x, std::size_t rows,
                             std::size_t cols, const QuantizeOptions& options) {
-  const std::string name = to_string(spec) + " " + std::to_string(rows) + "x" + std::to_string(cols);
+  const std::string name =
+      to_string(spec) + " " + std::to_string(rows) + "x" + std::to_string(cols);
   ASSERT_TRUE(has_fast_path(spec, rows, cols, options)) << name;
   const Reference want = reference(spec, x, rows, cols, options);
   for (const std::int64_t t : simd_targets()) {
@@ -126,8 +127,9 @@ std::vector<float> random_blocks(std::size_t n, std::size_t block, std::uint64_t
       const std::uint32_t sign = static_cast<std::uint32_t>(r) & 0x80000000u;
       const int e = base - static_cast<int>(r % static_cast<unsigned>(mix.exponent_range));
       const float m = 1.0f + static_cast<float>(r >> 40 & 0x7FFFFFu) * 0x1p-23f;
-      float a = e >= -149 ? m * pow2_f32(e < -126 ? -126 : e) * (e < -126 ? pow2_f32(e + 126) : 1.0f)
-                          : 0.0f;
+      float a = e >= -149
+                    ? m * pow2_f32(e < -126 ? -126 : e) * (e < -126 ? pow2_f32(e + 126) : 1.0f)
+                    : 0.0f;
       // Short significands make ties.
       if ((r >> 20 & 7u) == 0) a = bits_as<float>(bits_as<std::uint32_t>(a) & 0xFFC00000u);
       if (zeros || (mix.zeros && (r >> 24 & 63u) == 0)) a = 0.0f;

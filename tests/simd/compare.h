@@ -42,10 +42,10 @@ void compare_on_all_targets(const QuantSpec& spec, const std::vector<float>& x, 
 
 /// Which numbers a random tensor holds.
 struct Mix {
-  int exponent_range = 12;    ///< exponents of a block spread over this many binades
-  bool tiny = true;           ///< some blocks of subnormals
-  bool zeros = true;          ///< some blocks of zeros and some zeros in other blocks
-  unsigned special_every = 0; ///< one block in so many holds NaN or Inf; 0: none
+  int exponent_range = 12;     ///< exponents of a block spread over this many binades
+  bool tiny = true;            ///< some blocks of subnormals
+  bool zeros = true;           ///< some blocks of zeros and some zeros in other blocks
+  unsigned special_every = 0;  ///< one block in so many holds NaN or Inf; 0: none
 };
 /// n numbers in runs of `block` that share a magnitude.
 std::vector<float> random_blocks(std::size_t n, std::size_t block, std::uint64_t seed,
@@ -53,8 +53,8 @@ std::vector<float> random_blocks(std::size_t n, std::size_t block, std::uint64_t
 
 /// Every deterministic rounding of formats/.
 std::vector<Rounding> deterministic_roundings();
-/// Every catalogue format of at most 4 bits that the vector engine covers (all but uint4-asym, whose
-/// blocks have zero points).
+/// Every catalogue format of at most 4 bits that the vector engine covers (all but uint4-asym,
+/// whose blocks have zero points).
 std::vector<FormatInfo> narrow_formats();
 
 }  // namespace fp4lab::test

@@ -26,8 +26,8 @@ std::vector<float> breakpoints(const ElementFormat& f, const Rounding& r, int re
     around(static_cast<float>(t.values.value[i]));
     if (i != 0) around(static_cast<float>((t.values.value[i] + t.values.value[i - 1]) / 2));
   }
-  for (const float e : {0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 0x1p-126f, -0x1p-126f, kFloatMax,
-                        -kFloatMax}) {
+  for (const float e :
+       {0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 0x1p-126f, -0x1p-126f, kFloatMax, -kFloatMax}) {
     around(e);
   }
   return x;

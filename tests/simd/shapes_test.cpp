@@ -59,9 +59,9 @@ const char* const kSpecs[] = {
 struct Shape {
   std::size_t rows, cols;
 };
-const Shape kShapes[] = {{1, 1},  {1, 2},   {3, 5},    {1, 15},   {1, 16},   {1, 17},  {2, 31},
-                         {2, 32}, {5, 33},  {4, 64},   {7, 100},  {33, 65},  {64, 64}, {65, 66},
-                         {1, 700}, {40, 130}, {31, 257}, {97, 1}, {130, 2}, {128, 96}};
+const Shape kShapes[] = {{1, 1},   {1, 2},    {3, 5},    {1, 15},  {1, 16},  {1, 17},  {2, 31},
+                         {2, 32},  {5, 33},   {4, 64},   {7, 100}, {33, 65}, {64, 64}, {65, 66},
+                         {1, 700}, {40, 130}, {31, 257}, {97, 1},  {130, 2}, {128, 96}};
 
 TEST(SimdShapes, EverySpecHasAVectorPath) {
   for (const char* text : kSpecs) {
@@ -127,7 +127,8 @@ TEST(SimdShapes, EveryPowerOfTwoAsAmax) {
 }
 
 TEST(SimdShapes, TensorsOfOneMagnitude_GlobalFactorsAtTheEndsOfBinary32) {
-  for (const char* text : {"nvfp4", "nvfp4,global=row", "nvfp4,global=none", "e2m1", "e2m1,block=1x32"}) {
+  for (const char* text :
+       {"nvfp4", "nvfp4,global=row", "nvfp4,global=none", "e2m1", "e2m1,block=1x32"}) {
     const QuantSpec spec = parse_spec(text);
     for (const float a : {0.0f, -0.0f, 0x1p-149f, 0x1p-140f, 0x1p-126f, 0x1p-120f, 1.0f, 448.0f,
                           0x1p100f, 0x1p126f, kFloatMax}) {
@@ -186,7 +187,8 @@ TEST(SimdShapes, OutputMayBeTheInput) {
   mix.special_every = 9;
   const auto x = random_blocks(100 * 96, 16, 21, mix);
   const std::size_t shape[2] = {100, 96};
-  for (const char* text : {"mxfp4", "nvfp4", "mxfp4,block=32x1", "mxfp4,block=100x1", "nf4,block=1x64"}) {
+  for (const char* text :
+       {"mxfp4", "nvfp4", "mxfp4,block=32x1", "mxfp4,block=100x1", "nf4,block=1x64"}) {
     const QuantSpec spec = parse_spec(text);
     const Reference want = reference(spec, x, 100, 96);
     auto y = x;
