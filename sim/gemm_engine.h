@@ -106,6 +106,21 @@ class GemmElement {
   ElementFormat type_{};
 };
 
+/// One instruction over and over. `zero` overrides the preset's rule; with `scales_at_promotion`
+/// the operands' scales are the caller's business.
+std::unique_ptr<DotEngine> make_instruction_engine(const GemmOperand& a, const GemmOperand& b,
+                                                   const MmaPreset& preset, const ZeroRule* zero,
+                                                   bool scales_at_promotion);
+
+/// "e2m1", "ue4m3 scales per 16": operands in messages.
+std::string format_text(const GemmOperand& o);
+std::string scale_text(const GemmOperand& o);
+/// ue8m0 or ue4m3 for block scales that instructions read, else "other".
+std::string ptx_scale(const GemmOperand& o);
+/// Why the preset cannot take this operand as its `type` side; empty when it can.
+std::string mismatch(const MmaPreset& p, const std::string& type, const GemmOperand& o,
+                     const char* which, bool ignore_scales = false);
+
 /// True when the preset's instruction reads both operands' formats and scales.
 bool preset_accepts(const MmaPreset& p, const GemmOperand& a, const GemmOperand& b);
 

@@ -1,4 +1,4 @@
-// Engines of tensor-core instructions and of the plans made of them.
+// The engine of one tensor-core instruction.
 #include <algorithm>
 #include <stdexcept>
 #include <tuple>
@@ -9,8 +9,6 @@
 #include "sim/gemm_engine.h"
 
 namespace fp4lab::detail {
-namespace {
-
 std::string format_text(const GemmOperand& o) {
   if (!o.one_format()) return "a format chosen block by block";
   for (const FormatInfo* f : all_formats()) {
@@ -40,7 +38,7 @@ std::string ptx_scale(const GemmOperand& o) {
 
 /// Why this preset cannot take this operand as its `type` side; empty when it can.
 std::string mismatch(const MmaPreset& p, const std::string& type, const GemmOperand& o,
-                     const char* which, bool ignore_scales = false) {
+                     const char* which, bool ignore_scales) {
   const auto wanted = format_of_ptx_type(type);
   if (!o.one_format() || !wanted || o.format() != *wanted) {
     return std::string(which) + " is " + format_text(o) + " where the instruction reads " + type;
@@ -57,6 +55,8 @@ std::string mismatch(const MmaPreset& p, const std::string& type, const GemmOper
   }
   return {};
 }
+
+namespace {
 
 class Instruction final : public DotEngine {
  public:
@@ -429,149 +429,12 @@ void Instruction::record(std::size_t i, std::size_t j, std::size_t at, std::size
   if (!finite) last.note += "an infinity or NaN decides";
 }
 
-/// Split-K, promotion and the chain itself.
-class Plan final : public DotEngine {
- public:
-  Plan(const GemmOperand& a, const GemmOperand& b, std::unique_ptr<DotEngine> inner,
-       const GemmPlan& plan, std::size_t unit)
-      : DotEngine(a, b), inner_(std::move(inner)), plan_(plan), unit_(unit) {}
-  bool starts_at_c() const override {
-    return plan_.promote_every == 0 && plan_.split_k == 1 && inner_->starts_at_c();
-  }
-  std::string type_name() const override { return starts_at_c() ? inner_->type_name() : "fp32"; }
-  bool hardware() const override { return inner_->hardware(); }
-  const MmaPreset* preset() const override { return inner_->preset(); }
-  bool scales_in_epilogue(bool of_a) const override { return inner_->scales_in_epilogue(of_a); }
-
-  float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float start,
-            Trace* trace) const override {
-    if (plan_.split_k == 1) return part(i, j, k0, k1, start, trace);
-    const auto p = static_cast<std::size_t>(plan_.split_k);
-    const std::size_t length = unit_ * ((k1 - k0 + p * unit_ - 1) / (p * unit_));
-    std::vector<float> parts;
-    for (std::size_t at = k0; at < k1; at += length) {
-      parts.push_back(part(i, j, at, std::min(k1, at + length), 0.0f, trace));
-    }
-    if (parts.empty()) return 0.0f;
-    if (plan_.reduce == ReduceOrder::ascending) {
-      for (std::size_t n = 1; n < parts.size(); ++n) parts[0] = add_rn(parts[0], parts[n]);
-    }
-    while (plan_.reduce == ReduceOrder::pairwise && parts.size() > 1) {
-      const std::size_t half = parts.size() / 2, odd = parts.size() % 2;
-      for (std::size_t n = 0; n < half; ++n) parts[n] = add_rn(parts[2 * n], parts[2 * n + 1]);
-      if (odd != 0) parts[half] = parts.back();
-      parts.resize(half + odd);
-    }
-    if (trace != nullptr) {
-      TraceStep step;
-      step.title = "sum of the split-K parts";
-      step.rounding = plan_.reduce == ReduceOrder::ascending ? "ascending" : "pairwise";
-      step.result = parts[0];
-      trace->steps.push_back(std::move(step));
-    }
-    return parts[0];
-  }
-
- private:
-  float part(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float start,
-             Trace* trace) const {
-    if (plan_.promote_every == 0) return inner_->dot(i, j, k0, k1, start, trace);
-    const auto n = static_cast<std::size_t>(plan_.promote_every);
-    float y = 0.0f;
-    for (std::size_t at = k0; at < k1; at += n) {
-      const std::size_t end = std::min(k1, at + n);
-      const float partial = inner_->dot(i, j, at, end, 0.0f, trace);
-      const bool scaled = plan_.op == PromoteOp::fma_scale;
-      const float s = scaled ? mul_rn(a_.scale(i, at), b_.scale(j, at)) : 1.0f;
-      y = scaled ? fma_rn(s, partial, y) : add_rn(partial, y);
-      if (trace != nullptr) {
-        TraceStep step;
-        step.title = "promotion of k=" + std::to_string(at) + ".." + std::to_string(end - 1);
-        step.note = "partial = " + exact_text(static_cast<double>(partial));
-        if (scaled) step.note += ", fl(sA sB) = " + exact_text(static_cast<double>(s));
-        step.rounding = scaled ? "y = fma(fl(sA sB), partial, y)" : "y = fl(partial + y)";
-        step.result = y;
-        trace->steps.push_back(std::move(step));
-      }
-    }
-    return y;
-  }
-
-  std::unique_ptr<DotEngine> inner_;
-  GemmPlan plan_;
-  std::size_t unit_;
-};
-
-MmaOperandType operand_type(const GemmOperand& o, bool scales_at_promotion) {
-  MmaOperandType t;
-  if (o.one_format()) t.type = ptx_type(o.format());
-  if (o.scale_run() != 0 && !scales_at_promotion) {
-    t.scale = ptx_scale(o);
-    t.scale_block = o.scale_run();
-  }
-  return t;
-}
-
-const MmaPreset& pick(const GemmOperand& a, const GemmOperand& b, const Accumulator& acc) {
-  const GemmPlan& plan = acc.plan;
-  const bool at_promotion = plan.op == PromoteOp::fma_scale;
-  if (const MmaPreset* p = find_preset(plan.instruction)) {
-    for (const auto& [type, operand, which] :
-         {std::tuple(p->a, &a, "A"), std::tuple(p->b, &b, "B")}) {
-      const std::string why = mismatch(*p, type, *operand, which, at_promotion);
-      if (!why.empty()) throw std::invalid_argument(to_string(acc) + ": " + why);
-    }
-    return *p;
-  }
-  const MmaPreset* p =
-      choose_preset(plan.instruction, operand_type(a, at_promotion), operand_type(b, at_promotion));
-  if (p == nullptr || (plan.instruction_k != 0 && p->params.k != plan.instruction_k)) {
-    throw std::invalid_argument(
-        to_string(acc) + ": no instruction for A in " + format_text(a) + " with " + scale_text(a) +
-        " and B in " + format_text(b) + " with " + scale_text(b) +
-        (plan.instruction_k != 0 ? "; it needs e4m3 or e5m2 on both sides" : ""));
-  }
-  return *p;
-}
-
 }  // namespace
 
-std::unique_ptr<DotEngine> make_plan_engine(const GemmOperand& a, const GemmOperand& b,
-                                            const Accumulator& acc, const EngineContext& context) {
-  const GemmPlan& plan = acc.plan;
-  const bool preset_like =
-      find_preset(plan.instruction) != nullptr || !canonical_prefix(plan.instruction).empty();
-  if (!preset_like) {
-    auto inner = make_engine(a, b, parse_accumulator(plan.instruction), context);
-    return std::make_unique<Plan>(a, b, std::move(inner), plan, 1);
-  }
-  const MmaPreset& preset = pick(a, b, acc);
-  const auto block = static_cast<std::size_t>(preset.params.scale_block);
-  const auto every = static_cast<std::size_t>(plan.promote_every);
-  if (every != 0 && block != 0 && every % block != 0) {
-    throw std::invalid_argument(to_string(acc) + ": promotion every " + std::to_string(every) +
-                                " cuts the instruction's scale blocks of " + std::to_string(block));
-  }
-  const bool at_promotion = plan.op == PromoteOp::fma_scale;
-  if (at_promotion) {
-    for (const GemmOperand* o : {&a, &b}) {
-      if (o->scale_run() % every != 0) {
-        throw std::invalid_argument(to_string(acc) + ": " + scale_text(*o) +
-                                    " change inside a promotion interval of " +
-                                    std::to_string(every));
-      }
-    }
-  }
-  auto inner = std::make_unique<Instruction>(a, b, preset, plan.zero_set ? &plan.zero : nullptr,
-                                             at_promotion);
-  const std::size_t unit = every != 0 ? every : static_cast<std::size_t>(preset.params.k);
-  return std::make_unique<Plan>(a, b, std::move(inner), plan, unit);
-}
-
-std::unique_ptr<DotEngine> make_engine(const GemmOperand& a, const GemmOperand& b,
-                                       const Accumulator& acc, const EngineContext& context) {
-  if (acc.kind == AccumulatorKind::plan) return make_plan_engine(a, b, acc, context);
-  return make_reference_engine(a, b, acc, context);
+std::unique_ptr<DotEngine> make_instruction_engine(const GemmOperand& a, const GemmOperand& b,
+                                                   const MmaPreset& preset, const ZeroRule* zero,
+                                                   bool scales_at_promotion) {
+  return std::make_unique<Instruction>(a, b, preset, zero, scales_at_promotion);
 }
 
 bool preset_accepts(const MmaPreset& p, const GemmOperand& a, const GemmOperand& b) {
