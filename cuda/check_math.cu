@@ -52,8 +52,9 @@ struct Unary {
 
 #define FP4LAB_MATH_FUNCTIONS(X)                                                              \
   X(exp)                                                                                      \
-  X(exp2) X(expm1) X(log) X(log2) X(log1p) X(tanh) X(erf) X(sigmoid) X(silu) X(gelu) X(rsqrt) \
-      X(sqrt) X(sin) X(cos)
+  X(exp2)                                                                                     \
+  X(expm1) X(log) X(log2) X(log1p) X(tanh) X(erf) X(sigmoid) X(silu) X(gelu) X(rsqrt) X(sqrt) \
+      X(sin) X(cos)
 #define FP4LAB_CALL(NAME)                                                                 \
   struct Call_##NAME {                                                                    \
     FP4LAB_HD static float call(float x) { return math::NAME(x); }                        \
