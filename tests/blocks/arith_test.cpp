@@ -13,9 +13,9 @@ using oracle::Rational;
 
 /// Numbers of every kind of closeness: full range, near each other, near 1, subnormal, extreme.
 std::vector<F32> samples() {
-  std::vector<F32> all = {0x00000001u, 0x00000002u, 0x007FFFFFu, 0x00800000u, 0x00800001u,
-                          0x3F7FFFFFu, 0x3F800000u, 0x3F800001u, 0x40C00000u, 0x7F7FFFFFu,
-                          0x7F000000u, 0x3EAAAAABu};
+  std::vector<F32> all = {0x00000001u, 0x00000002u, 0x007FFFFFu, 0x00800000u,
+                          0x00800001u, 0x3F7FFFFFu, 0x3F800000u, 0x3F800001u,
+                          0x40C00000u, 0x7F7FFFFFu, 0x7F000000u, 0x3EAAAAABu};
   Generator random(1);
   for (int i = 0; i < 60; ++i) all.push_back(random.number(-149, 127));
   for (int i = 0; i < 40; ++i) all.push_back(random.number(-2, 2, 3 + i % 20));

@@ -1,9 +1,10 @@
 // Nibble packing, the 128x4 scale layout, Philox and the slots that elements own.
+#include "formats/packing.h"
+
 #include <array>
 #include <set>
 #include <vector>
 
-#include "formats/packing.h"
 #include "formats/philox.h"
 #include "tests/blocks/compare.h"
 
@@ -77,8 +78,12 @@ TEST(ScaleLayoutTest, OffsetsAreThePermutedReshape) {
 
 TEST(ScaleLayoutTest, SwizzleIsABijection_AndItsInverseUndoesIt) {
   Generator random(2);
-  for (const auto& [rows, cols] : {std::pair<std::uint64_t, std::uint64_t>{1, 1}, {128, 4},
-                                   {129, 5}, {300, 10}, {64, 3}, {257, 17}}) {
+  for (const auto& [rows, cols] : {std::pair<std::uint64_t, std::uint64_t>{1, 1},
+                                   {128, 4},
+                                   {129, 5},
+                                   {300, 10},
+                                   {64, 3},
+                                   {257, 17}}) {
     const ScaleLayout l{rows, cols};
     std::set<std::uint64_t> seen;
     for (std::uint64_t i = 0; i < l.padded_rows(); ++i) {
@@ -107,12 +112,12 @@ TEST(Philox, KnownAnswers) {
   using fp4lab::philox4x32;
   const auto zero = philox4x32({0, 0, 0, 0}, 0, 0);
   EXPECT_EQ(zero, (fp4lab::PhiloxDraw{{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}}));
-  const auto pi = philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822,
-                             0x299f31d0);
+  const auto pi =
+      philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0);
   EXPECT_EQ(pi, (fp4lab::PhiloxDraw{{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}));
   // All ones: the generator's published third known answer.
-  const auto ones = philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffff,
-                               0xffffffff);
+  const auto ones =
+      philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffff, 0xffffffff);
   EXPECT_EQ(ones, (fp4lab::PhiloxDraw{{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}}));
 }
 

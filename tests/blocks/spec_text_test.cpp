@@ -47,11 +47,11 @@ std::string with_argument(const std::string& rule) {
   return rule;
 }
 
-const char* const kRoundings[] = {"rne",      "rna",     "rnz",      "rtz",         "rtp",
-                                  "rtn",      "odd",     "rn-lower", "rn-upper",    "sr",
-                                  "sr:8",     "sr:32",   "sr-fast:3", "sr-rne:16",  "sr-rno:5",
-                                  "sr-noise", "luq",     "luq-sr",   "sr-uniform",  "sr-hw",
-                                  "sr-hw:8",  "luq-su",  "rdnp",     "sr-hw:16:second"};
+const char* const kRoundings[] = {
+    "rne",        "rna",       "rnz",      "rtz",      "rtp",  "rtn",
+    "odd",        "rn-lower",  "rn-upper", "sr",       "sr:8", "sr:32",
+    "sr-fast:3",  "sr-rne:16", "sr-rno:5", "sr-noise", "luq",  "luq-sr",
+    "sr-uniform", "sr-hw",     "sr-hw:8",  "luq-su",   "rdnp", "sr-hw:16:second"};
 
 TEST(SpecText, EveryBaseProfileRuleAndRounding_PrintsWhatItParses) {
   std::size_t parsed = 0, profiled = 0;
@@ -66,8 +66,8 @@ TEST(SpecText, EveryBaseProfileRuleAndRounding_PrintsWhatItParses) {
       }
       for (const auto& rule : fp4lab::kRuleNames) {
         for (const char* round : kRoundings) {
-          const std::string text = base + profile + ",rule=" + with_argument(std::string(rule.id)) +
-                                   ",round=" + round;
+          const std::string text =
+              base + profile + ",rule=" + with_argument(std::string(rule.id)) + ",round=" + round;
           if (!try_parse(text, s)) continue;
           ++parsed;
           profiled += profile.empty() ? 0 : 1;
@@ -93,7 +93,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& options() {
       {"clamp", {"on", "off"}},
       {"flush", {"on", "off"}},
       {"hadamard", {"16", "none", "32:none", "128:per-call", "64:per-layer-step", "16:fixed"}},
-      {"clip", {"3.5", "percentile:99", "none", "1e-3"}},
+      {"clip", {"3.5", "percentile:99", "none", "1e3"}},
       {"prescale", {"0.5", "3", "1.1"}},
       {"policy", {"cuda", "cuda-nosat", "te", "ml-dtypes", "torchao", "modelopt"}},
       {"amax-nan", {"propagate", "ignore"}},
@@ -129,8 +129,9 @@ TEST(SpecText, EveryOption_OnEveryBase_PrintsWhatItParses) {
 TEST(SpecText, KeysInAnyOrderAndCase_GiveTheSameValue) {
   Generator random(1);
   int checked = 0;
-  const std::vector<std::string> bases = {"mxfp4", "nvfp4", "e2m1", "nvfp4@fouroversix", "nf4",
-                                          "mxfp4@microxcaling", "if4", "nvint4", "e3m0"};
+  const std::vector<std::string> bases = {
+      "mxfp4", "nvfp4",  "e2m1", "nvfp4@fouroversix", "nf4", "mxfp4@microxcaling",
+      "if4",   "nvint4", "e3m0"};
   for (int n = 0; n < 3000; ++n) {
     const std::string base = bases[random.below(static_cast<std::uint32_t>(bases.size()))];
     std::vector<std::string> parts;
@@ -300,8 +301,9 @@ TEST(SpecText, HostileText_ParsesOrIsRefused) {
 
 TEST(SpecText, LongAndStrangeText_IsRefusedInOneShortLine) {
   for (const std::string& text :
-       {std::string(100000, 'a'), std::string(100000, ','), std::string("mxfp4,rule=") + std::string(50000, 'f'),
-        std::string("mxfp4\0", 6), std::string("mxfp4\nrule=floor"), std::string("\xff\xfe\x80")}) {
+       {std::string(100000, 'a'), std::string(100000, ','),
+        std::string("mxfp4,rule=") + std::string(50000, 'f'), std::string("mxfp4\0", 6),
+        std::string("mxfp4\nrule=floor"), std::string("\xff\xfe\x80")}) {
     try {
       parse_spec(text);
       ADD_FAILURE() << "accepted";

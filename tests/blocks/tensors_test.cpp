@@ -129,10 +129,10 @@ oracle::RandomBits some_words() {
   return r;
 }
 
-/// What Transformer Engine's reference makes of an infinity is open between two pages of the
-/// contract (poisoned block, or the largest scale): not compared.
-bool infinity_is_open(const std::string& spec, F32 x) {
-  return spec.find("@te") != std::string::npos && oracle::abs32(x) == kInf32;
+/// What Transformer Engine's reference makes of a block with a NaN or an infinity is open between
+/// two pages of the contract (codes of x itself, or its own arithmetic): not compared.
+bool non_finite_is_open(const std::string& spec, F32 x) {
+  return spec.find("@te") != std::string::npos && !oracle::is_finite(x);
 }
 
 TEST_P(Tensors, BellShaped) {
@@ -143,7 +143,7 @@ TEST_P(Tensors, BellShaped) {
 TEST_P(Tensors, OneElement) {
   for (const F32 x : {0x3F800000u, 0x80000001u, 0x7F7FFFFFu, 0xC0C00001u, 0u, kSign32, kInf32,
                       0x7FC00000u, 0xFFFFFFFFu, 0x00800000u}) {
-    if (infinity_is_open(GetParam(), x)) continue;
+    if (non_finite_is_open(GetParam(), x)) continue;
     expect_same(GetParam(), row_of("one element", {x}), some_words());
   }
 }
@@ -185,7 +185,7 @@ TEST_P(Tensors, ZerosKeepTheirSign) {
 
 TEST_P(Tensors, NanAndInfinityCostTheirOwnBlock) {
   for (const F32 bad : {kInf32, kInf32 | kSign32, 0x7FC00000u, 0xFFC12345u, 0x7F800001u}) {
-    if (infinity_is_open(GetParam(), bad)) continue;
+    if (non_finite_is_open(GetParam(), bad)) continue;
     Tensor t = bell("one bad element", 4, 80, 1, 77);
     t.bits[100] = bad;
     expect_same(GetParam(), t, some_words());
@@ -220,9 +220,9 @@ TEST(TensorsEdge, Profiles_ZerosOfBothSigns) {
 }
 
 TEST(TensorsEdge, Fouroversix_SquareBlocks) {
-  for (const char* spec : {"nvfp4@fouroversix", "nvfp4@fouroversix,error=mae",
-                           "nvfp4@fouroversix,rule=static6", "nvint4@fouroversix",
-                           "if4@fouroversix"}) {
+  for (const char* spec :
+       {"nvfp4@fouroversix", "nvfp4@fouroversix,error=mae", "nvfp4@fouroversix,rule=static6",
+        "nvint4@fouroversix", "if4@fouroversix"}) {
     expect_same(std::string(spec) + ",block=16x16", bell("bell", 48, 64, 0, 31));
     expect_same(std::string(spec) + ",block=16x16", short_mantissas(bell("bell", 32, 32, 2, 32)));
   }
@@ -246,8 +246,8 @@ TEST(TensorsEdge, Razer_TakesTheBetterSpecialValue) {
     const Rational s = oracle::format("ue4m3").codes[plain.scales[block]].value;
     for (unsigned c = 0; c < 2; ++c) {
       const oracle::Format& f = oracle::format(c == 0 ? "e2m1-razer" : "e2m1-razer-m5");
-      const F32 factor = oracle::div(
-          oracle::kOne32, oracle::mul(oracle::to_binary32(s), plain.global[0]));
+      const F32 factor =
+          oracle::div(oracle::kOne32, oracle::mul(oracle::to_binary32(s), plain.global[0]));
       for (std::size_t k = 0; k < 16; ++k) {
         const std::size_t i = 16 * block + k;
         const F32 v = oracle::mul(t.bits[i], factor);

@@ -1,6 +1,7 @@
 #include "tests/oracle/blocks.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 
 #include "tests/oracle/blocks_scheme.h"
@@ -47,6 +48,25 @@ void transform(const BlockSpec& s, std::vector<F32>& m, std::size_t rows, std::s
   }
 }
 
+// RN32(n^-1/2): a guess by way of binary64, its last bit settled exactly.
+F32 hadamard_norm(std::size_t n) {
+  static std::map<std::size_t, F32> cache;
+  F32& norm = cache[n];
+  if (norm != 0) return norm;
+  const F64 root = sqrt64(to_binary64(Rational(static_cast<long>(n))));
+  norm = narrow(div64(to_binary64(1), root));
+  const Rational size(static_cast<long>(n));
+  const auto middle_square = [&](F32 lo) {
+    const Rational m = (from_binary32(lo).value + from_binary32(lo + 1).value) / 2;
+    return Rational(m * m * size);
+  };
+  if (middle_square(norm) < 1)
+    ++norm;
+  else if (middle_square(norm - 1) > 1)
+    --norm;
+  return norm;
+}
+
 bool finite_only(const BlockSpec& s) {
   return !s.ignore_nan && s.profile != Profile::kTe && s.profile != Profile::kTe4over6;
 }
@@ -65,7 +85,7 @@ F32 scope_amax(const BlockSpec& s, const std::vector<F32>& x) {
 void hadamard_group(std::vector<F32>& group, const std::vector<bool>& negative, bool inverse) {
   const auto apply_signs = [&] {
     for (std::size_t i = 0; i < group.size(); ++i) {
-      if (negative[i]) group[i] = negate(group[i]);
+      if (negative[i] && !is_nan(group[i])) group[i] = negate(group[i]);
     }
   };
   if (!inverse) apply_signs();
@@ -77,17 +97,7 @@ void hadamard_group(std::vector<F32>& group, const std::vector<bool>& negative, 
       group[lower + stride] = sub(a, b);
     }
   }
-  // RN32(size^-1/2) of a power of two, from the exact square root's binary64 neighbour.
-  const F64 root = sqrt64(to_binary64(Rational(static_cast<long>(group.size()))));
-  F32 norm = narrow(div64(to_binary64(1), root));
-  // Exact check of the last bit: norm^2 * size must straddle 1 between norm's neighbours' middles.
-  const Rational size(static_cast<long>(group.size()));
-  const auto middle_square = [&](F32 lo) {
-    const Rational m = (from_binary32(lo).value + from_binary32(lo + 1).value) / 2;
-    return Rational(m * m * size);
-  };
-  if (middle_square(norm) < 1) ++norm;
-  else if (middle_square(norm - 1) > 1) --norm;
+  const F32 norm = hadamard_norm(group.size());
   for (F32& v : group) v = mul(v, norm);
   if (inverse) apply_signs();
 }
@@ -129,8 +139,8 @@ ModelTensor quantize(const BlockSpec& s, const std::vector<F32>& data, std::size
     }
   }
 
-  const bool two_level = s.family == Family::kNv || s.family == Family::kIf4 ||
-                         s.family == Family::kRazer;
+  const bool two_level =
+      s.family == Family::kNv || s.family == Family::kIf4 || s.family == Family::kRazer;
   std::vector<Global> globals;
   const std::size_t spans = s.global == Scope::kRow128 ? (t.cols + 127) / 128 : 1;
   if (two_level) {
@@ -182,9 +192,10 @@ ModelTensor quantize(const BlockSpec& s, const std::vector<F32>& data, std::size
       }
       BlockResult out;
       if (two_level) {
-        const std::size_t scope = s.global == Scope::kRow      ? i * height
-                                  : s.global == Scope::kRow128 ? i * height * spans + j * width / 128
-                                                               : 0;
+        const std::size_t scope = s.global == Scope::kRow ? i * height
+                                  : s.global == Scope::kRow128
+                                      ? i * height * spans + j * width / 128
+                                      : 0;
         out = two_level_block(s, b, globals[scope], random);
       } else if (s.family == Family::kHif4) {
         out = hif4_block(s, b, random);

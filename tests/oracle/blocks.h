@@ -18,9 +18,25 @@
 namespace fp4lab_oracle {
 
 enum class Rule {
-  kAbsmax, kClip, kPercentile, kMse, kFixed, kPow2Floor, kPow2Ceil, kPow2Near,
-  kFloor, kCeil, kEven, kRceil, kTseng34, kQuest,
-  kTwoLevel, k4over6, kStatic6, kStatic4, kHif4
+  kAbsmax,
+  kClip,
+  kPercentile,
+  kMse,
+  kFixed,
+  kPow2Floor,
+  kPow2Ceil,
+  kPow2Near,
+  kFloor,
+  kCeil,
+  kEven,
+  kRceil,
+  kTseng34,
+  kQuest,
+  kTwoLevel,
+  k4over6,
+  kStatic6,
+  kStatic4,
+  kHif4
 };
 enum class Profile { kNone, kTe, kTe4over6, kTorchao, kTorchaoSingle, kModelopt, kFouroversix };
 enum class Family { kPlain, kMx, kNv, kIf4, kRazer, kHif4 };

@@ -131,8 +131,8 @@ F32 lane_sum(const std::vector<F32>& e) {
 F32 row_tree_sum(const std::vector<F32>& e, std::size_t rows, std::size_t cols) {
   std::vector<F32> sums;
   for (std::size_t r = 0; r < rows; ++r) {
-    sums.push_back(in_order({e.begin() + static_cast<long>(r * cols),
-                             e.begin() + static_cast<long>((r + 1) * cols)}));
+    sums.push_back(in_order(
+        {e.begin() + static_cast<long>(r * cols), e.begin() + static_cast<long>((r + 1) * cols)}));
   }
   if (rows == 1) return sums[0];
   if (rows > 16) throw std::invalid_argument("the model folds up to 16 rows");
@@ -170,11 +170,10 @@ F32 error_of(const BlockSpec& s, const Block& b, const Candidate& c, const Globa
 // 1 / (s g), capped where the definition caps it.
 F32 encode_factor(const BlockSpec& s, std::uint32_t scale, const Global& g) {
   const F32 f = div(kOne32, mul(e4m3_value(scale), g.decode));
-  return is_46(s) ? f : min_of(f, kMax32);
+  return is_46(s) || is_nan(f) ? f : min_of(f, kMax32);  // torch.min keeps a NaN
 }
 
-BlockResult finish(const BlockSpec& s, const Candidate& c, const Global& g,
-                   F32 extra = kOne32) {
+BlockResult finish(const BlockSpec& s, const Candidate& c, const Global& g, F32 extra = kOne32) {
   BlockResult out;
   out.scale = c.scale;
   out.codes = c.codes;
@@ -183,10 +182,14 @@ BlockResult finish(const BlockSpec& s, const Candidate& c, const Global& g,
   for (const std::uint32_t code : c.codes) {
     const F32 q = value_of(extra == kOne32 ? f : int4(), code);
     F32 y;
-    if (is_torchao(s)) y = mul(q, mul(g.decode, scale));
-    else if (s.global == Scope::kRow128) y = mul(q, mul(scale, g.decode));
-    else if (extra != kOne32) y = mul(mul(q, mul(scale, extra)), g.decode);
-    else y = mul(mul(q, scale), g.decode);
+    if (is_torchao(s))
+      y = mul(q, mul(g.decode, scale));
+    else if (s.global == Scope::kRow128)
+      y = mul(q, mul(scale, g.decode));
+    else if (extra != kOne32)
+      y = mul(mul(q, mul(scale, extra)), g.decode);
+    else
+      y = mul(mul(q, scale), g.decode);
     out.values.push_back(y);
   }
   return out;
@@ -208,8 +211,8 @@ BlockResult torchao_block(const BlockSpec& s, const Block& b, const Global& g) {
     c.scale = e4m3(min_of(max_of(wanted, lowest), highest));
   }
   const F32 scale = e4m3_value(c.scale);
-  const F32 factor = s.profile == Profile::kTorchao ? div(div(kOne32, g.decode), scale)
-                                                    : div(kOne32, scale);
+  const F32 factor =
+      s.profile == Profile::kTorchao ? div(div(kOne32, g.decode), scale) : div(kOne32, scale);
   for (std::size_t i = 0; i < b.x.size(); ++i) {
     const F32 v = mul(b.x[i], factor);
     open.push_back(is_nan(v));  // NaN bits pushed through integer arithmetic
@@ -259,10 +262,9 @@ BlockResult four_over_six_block(const BlockSpec& s, const Block& b, const Global
   };
   const std::uint32_t wide = code(base);
   const std::uint32_t narrow_scale = code(mul(base, constant(Rational(3, 2))));
-  const Candidate six =
-      quantize_with(s, b, *s.element, wide, encode_factor(s, wide, g), random);
-  const Candidate four = quantize_with(s, b, *s.element, narrow_scale,
-                                       encode_factor(s, narrow_scale, g), random);
+  const Candidate six = quantize_with(s, b, *s.element, wide, encode_factor(s, wide, g), random);
+  const Candidate four =
+      quantize_with(s, b, *s.element, narrow_scale, encode_factor(s, narrow_scale, g), random);
   const bool take_four = less(error_of(s, b, four, g), error_of(s, b, six, g));
   return finish(s, take_four ? four : six, g);
 }
@@ -272,8 +274,8 @@ BlockResult if4_block(const BlockSpec& s, const Block& b, const Global& g, F32 a
   const std::uint32_t scale = static_scale(s, amax, g);
   const F32 factor = encode_factor(s, scale, g);
   const Candidate real = quantize_with(s, b, *s.element, scale, factor, random);
-  Candidate integer = quantize_with(s, b, int4(), scale, factor, random,
-                                    constant(parse_rational("1.16666666")));
+  Candidate integer =
+      quantize_with(s, b, int4(), scale, factor, random, constant(parse_rational("1.16666666")));
   const F32 sevenths = constant(parse_rational("0.8571428571"));
   if (less(error_of(s, b, integer, g, sevenths), error_of(s, b, real, g))) {
     integer.scale |= 0x80;
