@@ -71,6 +71,7 @@ void print_step(std::ostream& out, const TraceStep& step, std::size_t max_terms)
   }
   if (!step.note.empty()) out << "    " << step.note << '\n';
   if (!step.rounding.empty()) out << "    " << step.rounding << '\n';
+  if (!step.rounds) return;
   out << "    -> " << exact_text(static_cast<double>(step.result)) << " ["
       << hex_bits(bits_as<std::uint32_t>(step.result), "fp32") << "]\n";
 }

@@ -378,6 +378,14 @@ void Instruction::record(std::size_t i, std::size_t j, std::size_t at, std::size
         t.scale_b = operand_as_float(sb[s]);
         const MmaTerm<> m = fp4_group_term(params_, a, b, sa[s], sb[s], g);
         t.exact = exact_text(m.negative, 0, m.magnitude, m.quantum);
+        TraceStep group;
+        group.title = "exact sum of " + t.name + " times both scales";
+        for (std::size_t k = k0; k < std::min(end, k0 + 16); ++k) {
+          group.terms.push_back(trace_product(a_, b_, i, j, k));
+        }
+        group.note = "sum = " + t.exact;
+        group.rounds = false;
+        trace->steps.push_back(std::move(group));
         names.push_back(std::move(t));
       }
       const auto term = [&](int g) {

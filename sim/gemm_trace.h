@@ -31,6 +31,7 @@ struct TraceStep {
   std::int64_t sum = 0;           ///< S, in units of 2^Q
   std::string rounding;           ///< the rule applied to the exact sum
   std::string note;               ///< specials, scale products
+  bool rounds = true;            ///< false for an exact sub-sum, whose `result` means nothing
   float result = 0.0f;
 };
 

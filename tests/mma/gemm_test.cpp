@@ -162,6 +162,14 @@ TEST(Determinism, AnyInstructionSet) {
         if (first.empty()) first = bits;
         EXPECT_EQ(bits, first) << sa << " x " << sb << " k " << k << " " << name;
       }
+      // Chains of fused multiply-adds, emulated or in hardware.
+      std::vector<std::uint32_t> chains;
+      for (const auto& [bit, name] : fp4lab_test::instruction_sets()) {
+        const fp4lab_test::InForce in_force(bit);
+        const std::vector<std::uint32_t> bits = gemm(a, b, parse_accumulator("fp32-fma")).bits;
+        if (chains.empty()) chains = bits;
+        EXPECT_EQ(bits, chains) << sa << " x " << sb << " k " << k << " fp32-fma " << name;
+      }
       // The traced path is the binary64 chain of the definition.
       for (const std::size_t o : {std::size_t{0}, std::size_t{69}, std::size_t{19 * 70 - 1}}) {
         EXPECT_EQ(explain(a, b, parse_accumulator("block-exact"), o / 70, o % 70).bits, first[o]);
