@@ -22,7 +22,7 @@ using simd::Plan;
 /// Elements of one unit of work for a thread; even, and a multiple of every usual block.
 constexpr std::size_t kChunk = std::size_t{1} << 16;
 /// Below this many elements starting threads costs more than it saves.
-constexpr std::size_t kParallel = std::size_t{1} << 15;
+[[maybe_unused]] constexpr std::size_t kParallel = std::size_t{1} << 15;
 
 /// Non-temporal stores pay when input and output cannot both stay in the last-level cache.
 std::size_t stream_bytes() {

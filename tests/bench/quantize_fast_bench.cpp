@@ -3,7 +3,13 @@
 //   of_copy    time of the copy / time of the work, medians of alternating runs, same threads
 //   copy_GBps  bytes read and written by that copy
 //   x_cuda     elements a second over those of cuda_fp4.hpp's host conversion on one thread
-// One-thread rows use the thread's processor time, the others wall time.
+// One-thread rows use the thread's processor time, the others wall time: they need an idle machine.
+//
+// What limits the rows on Zen 5 (AVX-512, one thread): casts and MXFP4 the memory system (compute
+// alone runs at twice the rate or more); a scale for the whole tensor (e2m1, nvfp4) a first pass
+// that reads everything, which costs two thirds of a copy; packed rows reading and the narrowing of
+// codes; stochastic rounding Philox's products; columns the 256-byte pieces in which memory is
+// visited; the generic path four dependent table look-ups a vector.
 #include <benchmark/benchmark.h>
 #include <omp.h>
 #include <time.h>
