@@ -28,8 +28,13 @@ FP4LAB_HD constexpr ElementFormat chosen_element(const QuantSpec& spec, std::uin
   switch (spec.scheme) {
     case Scheme::if4:
       return choice != 0 ? twos_complement(4, -7, 7) : minifloat(2, 1, 1);
-    case Scheme::razer:
-      return e2m1_with(choice == 0 ? 5.0 : choice == 1 ? -5.0 : choice == 2 ? 8.0 : -8.0);
+    case Scheme::razer: {
+      // E2M1 with the code of -0 re-used: +5, -5, +8, -8.
+      ElementFormat f = spec.element;
+      const float special = choice < 2 ? 5.0f : 8.0f;
+      f.table.set(8, bits_as<std::uint32_t>((choice & 1) != 0 ? -special : special));
+      return f;
+    }
     default:
       return spec.element;
   }

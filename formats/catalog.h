@@ -12,7 +12,18 @@
 namespace fp4lab {
 
 /// Families, for grouping in tables.
-enum class Family : std::uint8_t { fp4, log4, int4, codebook4, p3109, fp6, fp8, scale, wide, other };
+enum class Family : std::uint8_t {
+  fp4,
+  log4,
+  int4,
+  codebook4,
+  p3109,
+  fp6,
+  fp8,
+  scale,
+  wide,
+  other
+};
 
 /// A catalogue row.
 struct FormatInfo {
@@ -26,9 +37,9 @@ struct FormatInfo {
 
 namespace detail {
 
-constexpr ElementFormat minifloat(int exponent_bits, int mantissa_bits, int bias,
-                                  Specials specials = Specials::none,
-                                  LowEnd low_end = LowEnd::gradual) {
+FP4LAB_HD constexpr ElementFormat minifloat(int exponent_bits, int mantissa_bits, int bias,
+                                            Specials specials = Specials::none,
+                                            LowEnd low_end = LowEnd::gradual) {
   ElementFormat f;
   f.exponent_bits = static_cast<std::uint8_t>(exponent_bits);
   f.mantissa_bits = static_cast<std::uint8_t>(mantissa_bits);
@@ -38,9 +49,9 @@ constexpr ElementFormat minifloat(int exponent_bits, int mantissa_bits, int bias
   f.low_end = low_end;
   return f;
 }
-constexpr ElementFormat unsigned_minifloat(int exponent_bits, int mantissa_bits, int bias,
-                                           Specials specials = Specials::none,
-                                           LowEnd low_end = LowEnd::gradual) {
+FP4LAB_HD constexpr ElementFormat unsigned_minifloat(int exponent_bits, int mantissa_bits, int bias,
+                                                     Specials specials = Specials::none,
+                                                     LowEnd low_end = LowEnd::gradual) {
   ElementFormat f = minifloat(exponent_bits, mantissa_bits, bias, specials, low_end);
   f.is_signed = false;
   f.bits = static_cast<std::uint8_t>(exponent_bits + mantissa_bits);
@@ -54,12 +65,13 @@ constexpr ElementFormat radix4(int shift) {
   return f;
 }
 /// Sign-magnitude integers m * 2^shift, |m| < 2^magnitude_bits.
-constexpr ElementFormat sign_magnitude(int magnitude_bits, int shift) {
+FP4LAB_HD constexpr ElementFormat sign_magnitude(int magnitude_bits, int shift) {
   ElementFormat f = minifloat(0, magnitude_bits, 1 - magnitude_bits);
   f.shift = static_cast<std::int16_t>(shift);
   return f;
 }
-constexpr ElementFormat twos_complement(int bits, int min_int, int max_int, int shift = 0) {
+FP4LAB_HD constexpr ElementFormat twos_complement(int bits, int min_int, int max_int,
+                                                  int shift = 0) {
   ElementFormat f;
   f.kind = FormatKind::integer;
   f.bits = static_cast<std::uint8_t>(bits);
@@ -71,9 +83,7 @@ constexpr ElementFormat twos_complement(int bits, int min_int, int max_int, int 
   return f;
 }
 /// Unsigned integers 0 .. 2^bits - 1.
-constexpr ElementFormat unsigned_integer(int bits) {
-  return unsigned_minifloat(0, bits, 1 - bits);
-}
+constexpr ElementFormat unsigned_integer(int bits) { return unsigned_minifloat(0, bits, 1 - bits); }
 /// A table of values in code order; each is rounded once to binary32.
 constexpr ElementFormat codebook(std::initializer_list<double> values) {
   ElementFormat f;
@@ -137,12 +147,16 @@ inline constexpr std::string_view kP3109 = "IEEE P3109 interim report v3, rule a
 
 }  // namespace detail
 
-#define FP4LAB_P3109(NAME, P, SIGNED, EXTENDED)                                               \
-  FormatInfo{"p3109-k4p" NAME, "k4p" NAME, "IEEE P3109, 4 bits, precision " #P,               \
-             detail::kP3109, Family::p3109, detail::p3109(4, P, SIGNED, EXTENDED)}
-#define FP4LAB_DIALECT(N, ...)                                                                 \
-  FormatInfo{"dialect-" #N, "dialect" #N, "DialectFP4 formatbook entry " #N, detail::kDialect, \
-             Family::fp4, detail::dialect({__VA_ARGS__})}
+#define FP4LAB_P3109(NAME, P, SIGNED, EXTENDED)                                        \
+  FormatInfo {                                                                         \
+    "p3109-k4p" NAME, "k4p" NAME, "IEEE P3109, 4 bits, precision " #P, detail::kP3109, \
+        Family::p3109, detail::p3109(4, P, SIGNED, EXTENDED)                           \
+  }
+#define FP4LAB_DIALECT(N, ...)                                                                     \
+  FormatInfo {                                                                                     \
+    "dialect-" #N, "dialect" #N, "DialectFP4 formatbook entry " #N, detail::kDialect, Family::fp4, \
+        detail::dialect({__VA_ARGS__})                                                             \
+  }
 
 /// Every format the house knows, grouped as `fp4lab formats` prints them.
 inline constexpr auto kCatalog = std::to_array<FormatInfo>({
@@ -157,14 +171,14 @@ inline constexpr auto kCatalog = std::to_array<FormatInfo>({
      detail::minifloat(1, 2, 0, Specials::none, LowEnd::zero_only)},
     {"e2m1-nosub", "fp4-no-sub", "E2M1 with 0.75 in place of 0.5", detail::kLlm, Family::fp4,
      detail::minifloat(2, 1, 1, Specials::none, LowEnd::zero_only)},
-    {"e2m1-range", "fp4-range super-range", "E2M1 with -0 re-used as +8", detail::kLlm,
-     Family::fp4, detail::e2m1_with(8.0)},
+    {"e2m1-range", "fp4-range super-range", "E2M1 with -0 re-used as +8", detail::kLlm, Family::fp4,
+     detail::e2m1_with(8.0)},
     {"e2m1-prec1", "fp4-prec1 prec1", "E2M1 with -0 re-used as +2.5", detail::kLlm, Family::fp4,
      detail::e2m1_with(2.5)},
     {"e2m1-prec2", "fp4-prec2 prec2 super-precision", "E2M1 with -0 re-used as +5", detail::kLlm,
      Family::fp4, detail::e2m1_with(5.0)},
-    {"e2m1-razer", "razer-elem", "RaZeR element, -0 re-used as +5", "arXiv:2501.04052",
-     Family::fp4, detail::e2m1_with(5.0)},
+    {"e2m1-razer", "razer-elem", "RaZeR element, -0 re-used as +5", "arXiv:2501.04052", Family::fp4,
+     detail::e2m1_with(5.0)},
     {"e2m1-razer-m5", "", "RaZeR element, -0 re-used as -5", "arXiv:2501.04052", Family::fp4,
      detail::e2m1_with(-5.0)},
     {"e2m1-razer-p8", "", "RaZeR element, -0 re-used as +8", "arXiv:2501.04052", Family::fp4,
@@ -242,15 +256,15 @@ inline constexpr auto kCatalog = std::to_array<FormatInfo>({
      detail::student({0.067911, 0.137742, 0.211771, 0.293169, 0.387111, 0.503714, 0.66875},
                      {0.077722, 0.15835, 0.245517, 0.344838, 0.467104, 0.640101})},
     {"sf4-7", "", "Student's t, 7 degrees of freedom", detail::kLlm, Family::codebook4,
-     detail::student({0.06961628484673037, 0.1411376777420972, 0.21681690757912492,
-                      0.2997785136806453, 0.39509153065438735, 0.5125912352606964,
-                      0.6770872505232854},
-                     {0.07967003587244491, 0.16222176644114206, 0.25124728719118344,
-                      0.35226650560941064, 0.4758049192191136, 0.648695668605137})},
+     detail::student(
+         {0.06961628484673037, 0.1411376777420972, 0.21681690757912492, 0.2997785136806453,
+          0.39509153065438735, 0.5125912352606964, 0.6770872505232854},
+         {0.07967003587244491, 0.16222176644114206, 0.25124728719118344, 0.35226650560941064,
+          0.4758049192191136, 0.648695668605137})},
     {"bnb-fp4", "fp4-bnb", "bitsandbytes FP4", "bitsandbytes, via llm-datatypes FP4_BNB",
      Family::codebook4,
-     detail::mirrored({0.0, 0.0625 / 12, 8.0 / 12, 12.0 / 12, 4.0 / 12, 6.0 / 12, 2.0 / 12,
-                       3.0 / 12})},
+     detail::mirrored(
+         {0.0, 0.0625 / 12, 8.0 / 12, 12.0 / 12, 4.0 / 12, 6.0 / 12, 2.0 / 12, 3.0 / 12})},
     {"apot4", "", "additive powers of two", "llm-datatypes APOT4", Family::codebook4,
      detail::mirrored({0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0})},
     {"apot4-sp", "", "additive powers of two, -0 re-used as +0.5", "llm-datatypes APOT4_SP",

@@ -58,6 +58,23 @@ FP4LAB_HD constexpr void set_quotient(Position& p, double num, double den,
   }
 }
 
+/// Modes that ask only on which side of the midpoint a value lies.
+FP4LAB_HD constexpr bool needs_fraction(const Rounding& r) noexcept {
+  return r.is_stochastic() || r.kind == RoundingKind::rdnp;
+}
+
+/// The position of an inexact value in a cell whose width is no power of two: the quotient where
+/// the mode reads it, its side of the midpoint otherwise (a division saved).
+FP4LAB_HD constexpr void set_position(Position& p, const Rounding& r, double num, double den,
+                                      int twice_x_vs_sum) noexcept {
+  if (needs_fraction(r)) {
+    set_quotient(p, num, den, twice_x_vs_sum);
+    return;
+  }
+  p.d62 = twice_x_vs_sum < 0 ? 1 : kHalf62;
+  p.sticky = twice_x_vs_sum > 0;
+}
+
 /// Sign of 2x - (a + b), exactly.
 FP4LAB_HD constexpr int compare_with_midpoint(double x, double a, double b) noexcept {
   const double s = a + b;
@@ -68,10 +85,27 @@ FP4LAB_HD constexpr int compare_with_midpoint(double x, double a, double b) noex
   return err == 0.0 ? 0 : (err < 0.0 ? 1 : -1);
 }
 
-/// Sign-magnitude formats of radix 2 with subnormals: arithmetic on the significand.
-FP4LAB_HD constexpr Cell locate_gradual(const ElementFormat& f, const Magnitude& x) noexcept {
+/// Fills a cell from the unbounded magnitude code `m` of lo and its position.
+FP4LAB_HD constexpr void set_codes(Cell& c, const ElementFormat& f, std::uint64_t m) noexcept {
+  const std::uint64_t top = f.max_magnitude_code();
+  c.position.lo_odd = (m & 1) != 0;
+  c.position.lowest = m == 0 && f.low_end != LowEnd::no_zero;
+  c.overflow = m > top || (m == top && c.position.inexact());
+  c.past_cell = m > top;
+  c.lo = static_cast<std::uint32_t>(m > top ? top : m);
+  c.hi = c.lo + 1;
+}
+
+/// Exponent of the lowest binade of normal numbers.
+FP4LAB_HD constexpr int lowest_exponent(const ElementFormat& f) noexcept {
+  return (f.low_end == LowEnd::no_zero ? 0 : 1) - f.bias + f.shift;
+}
+
+/// Sign-magnitude formats of radix 2 with subnormals, or without a zero and `x` not below their
+/// smallest value: arithmetic on the significand.
+FP4LAB_HD constexpr Cell locate_binary(const ElementFormat& f, const Magnitude& x) noexcept {
   const int man = f.mantissa_bits;
-  const int emin = 1 - f.bias + f.shift;  // exponent of the lowest normal binade
+  const int emin = lowest_exponent(f);
   int e = x.exponent();
   if (e < emin) e = emin;
   const int s = (e - man) - x.exp;  // the quantum is 2^s significand units
@@ -84,20 +118,36 @@ FP4LAB_HD constexpr Cell locate_gradual(const ElementFormat& f, const Magnitude&
     const std::uint64_t rest = s >= 64 ? x.sig : x.sig & ((1ull << s) - 1);
     set_fraction(c.position, rest, s);
   }
-  // k = 2^man .. 2^(man+1)-1 in a normal binade; adding (e - emin) binades gives the code.
-  const std::uint64_t m = k + (static_cast<std::uint64_t>(e - emin) << man);
-  const std::uint64_t top = f.max_magnitude_code();
-  c.position.lo_odd = (m & 1) != 0;
-  c.position.lowest = m == 0;
-  c.overflow = m > top || (m == top && c.position.inexact());
-  c.past_cell = m > top;
-  c.lo = static_cast<std::uint32_t>(m > top ? top : m);
-  c.hi = c.lo + 1;
+  // k = 2^man .. 2^(man+1)-1 in a normal binade; adding (e - emin) binades gives the code. Without
+  // subnormals the lowest binade starts at code 0.
+  std::uint64_t m = k + (static_cast<std::uint64_t>(e - emin) << man);
+  if (f.low_end == LowEnd::no_zero) m -= 1ull << man;
+  set_codes(c, f, m);
   return c;
 }
 
-/// Other sign-magnitude formats (radix 4, no subnormals, no zero): bisection over the codes.
-FP4LAB_HD constexpr Cell locate_by_code(const ElementFormat& f, double x) noexcept {
+/// The same for a binary32 source and a format with subnormals whose binades lie inside those of
+/// binary32: no branches. `a` are the bits of a finite |x|.
+FP4LAB_HD constexpr Cell locate_gradual(const ElementFormat& f, std::uint32_t a) noexcept {
+  const int man = f.mantissa_bits;
+  const int emin = lowest_exponent(f);
+  const std::uint32_t field = a >> 23;
+  const std::uint64_t sig = (a & 0x007FFFFFu) | (field != 0 ? 0x00800000u : 0u);
+  const int exponent = static_cast<int>(field) + (field == 0 ? 1 : 0) - 127;
+  const int e = exponent < emin ? emin : exponent;
+  // Quantum in significand units, 0 for formats as fine as binary32. Beyond 62 the value is so far
+  // below the first midpoint that no mode tells more zeros from fewer.
+  int s = e - exponent + 23 - man;
+  s = s > 62 ? 62 : s;
+  Cell c;
+  c.position.d62 = (sig & ((1ull << s) - 1)) << (62 - s);
+  set_codes(c, f, (sig >> s) + (static_cast<std::uint64_t>(e - emin) << man));
+  return c;
+}
+
+/// Other sign-magnitude formats (radix 4, zero but no subnormals): bisection over the codes.
+FP4LAB_HD constexpr Cell locate_by_code(const ElementFormat& f, double x,
+                                        const Rounding& r) noexcept {
   const std::uint32_t top = f.max_magnitude_code();
   std::uint32_t lo = 0, hi = top + 1;  // value(lo) <= x < value(hi), once x >= value(0)
   while (hi - lo > 1) {
@@ -117,7 +167,7 @@ FP4LAB_HD constexpr Cell locate_by_code(const ElementFormat& f, double x) noexce
   c.overflow = lo == top && x > a;
   c.past_cell = lo == top && x >= b;
   if (!c.past_cell && x > a) {
-    set_quotient(c.position, x - a, b - a, compare_with_midpoint(x, a, b));
+    set_position(c.position, r, x - a, b - a, compare_with_midpoint(x, a, b));
   }
   return c;
 }
@@ -152,7 +202,8 @@ FP4LAB_HD constexpr Cell locate_integer(const ElementFormat& f, const Magnitude&
 }
 
 /// Codebooks: neighbours by value among at most 16 entries, on x's own side of zero.
-FP4LAB_HD constexpr Cell locate_codebook(const ElementFormat& f, double x, bool negative) noexcept {
+FP4LAB_HD constexpr Cell locate_codebook(const ElementFormat& f, double x, bool negative,
+                                         const Rounding& r) noexcept {
   // Mirrored so that `x` is the magnitude and "up" is away from zero.
   std::uint32_t lo = 16, hi = 16;
   double lo_value = 0, hi_value = 0;
@@ -181,7 +232,7 @@ FP4LAB_HD constexpr Cell locate_codebook(const ElementFormat& f, double x, bool 
   c.overflow = hi == 16;
   c.past_cell = c.overflow;
   if (!c.overflow && hi_value > lo_value && x > lo_value) {
-    set_quotient(c.position, x - lo_value, hi_value - lo_value,
+    set_position(c.position, r, x - lo_value, hi_value - lo_value,
                  compare_with_midpoint(x, lo_value, hi_value));
   }
   return c;
@@ -295,14 +346,20 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
   detail::Cell c;
   switch (f.kind) {
     case FormatKind::codebook:
-      c = detail::locate_codebook(f, a, negative);
+      c = detail::locate_codebook(f, a, negative, r);
       break;
     case FormatKind::integer:
       c = detail::locate_integer(f, magnitude_of(x), negative);
       break;
     case FormatKind::minifloat:
       if (f.low_end == LowEnd::gradual && f.radix_log2 == 1) {
-        c = detail::locate_gradual(f, magnitude_of(x));
+        if constexpr (!is_f64) {
+          if (detail::lowest_exponent(f) >= -126) {
+            c = detail::locate_gradual(f, bits_as<std::uint32_t>(x) & 0x7FFFFFFFu);
+            break;
+          }
+        }
+        c = detail::locate_binary(f, magnitude_of(x));
         break;
       }
       if (f.low_end == LowEnd::no_zero && a < minifloat_magnitude(f, 0)) {
@@ -324,7 +381,9 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
         }
         return 0;
       }
-      c = detail::locate_by_code(f, a);
+      c = f.low_end == LowEnd::no_zero && f.radix_log2 == 1
+              ? detail::locate_binary(f, magnitude_of(x))
+              : detail::locate_by_code(f, a, r);
       break;
   }
   c.position.negative = negative;
