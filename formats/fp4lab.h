@@ -23,5 +23,6 @@
 #include "formats/registry.h"
 #include "formats/rounding.h"
 #include "formats/scale_rule.h"
+#include "formats/spec_defaults.h"
 #include "formats/spec_text.h"
 #include "formats/two_level.h"

@@ -52,7 +52,7 @@ inline std::optional<int> small_number(std::string_view s, std::size_t& at) {
   return value;
 }
 
-/// [u]eXmY[-bBIAS][-fn|-ieee|-fnuz|-nosub|-nz]; the bias defaults to 2^(X-1) - 1 (1 for X = 0).
+/// [u]eXmY[-bBIAS][-fn|-ieee|-fnuz|-nosub|-nz]; the bias defaults to 2^(X-1) - 1 (0 for X = 0).
 inline std::optional<ElementFormat> parse_exmy(std::string_view s) {
   bool is_signed = true;
   std::size_t at = 0;
@@ -67,7 +67,7 @@ inline std::optional<ElementFormat> parse_exmy(std::string_view s) {
   ++at;
   const auto m = small_number(s, at);
   if (!m) return std::nullopt;
-  int bias = *e == 0 ? 1 : *e > 15 ? 0 : (1 << (*e - 1)) - 1;
+  int bias = *e == 0 ? 0 : *e > 15 ? 0 : (1 << (*e - 1)) - 1;
   if (s.substr(at, 2) == "-b") {
     at += 2;
     const bool minus = at < s.size() && s[at] == '-';

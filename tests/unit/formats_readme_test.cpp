@@ -81,7 +81,7 @@ TEST(FormatsReadme, EveryHeader_IsListed) {
   const std::string text = read(FP4LAB_SOURCE_DIR "/formats/README.md");
   for (const char* header : {"host_device.h", "element_format.h", "rounding.h", "policy.h",
                              "convert.h", "decision_table.h", "catalog.h", "registry.h", "philox.h",
-                             "quant_spec.h", "bases.h", "spec_text.h", "block.h", "scale_rule.h",
+                             "quant_spec.h", "bases.h", "spec_text.h", "spec_defaults.h", "block.h", "scale_rule.h",
                              "two_level.h", "reference_profiles.h", "block_quantize.h",
                              "choose_scale.h", "hadamard.h", "packing.h", "float_log2.h",
                              "exact_exp2.h", "names.h", "fp4lab.h"}) {
