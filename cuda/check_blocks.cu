@@ -130,7 +130,6 @@ Tally check_blocks(std::uint64_t elements) {
   const std::size_t chunk = static_cast<std::size_t>(std::min<std::uint64_t>(elements, 1u << 25));
   std::uint32_t stream = 100;
   for (const char* text : {"mxfp4", "nvfp4", "mxfp4,rule=rceil,round=sr:16", "nvfp4,round=sr:8"}) {
-    Tally part;
     std::uint64_t cases = 0, bad = 0;
     std::string first;
     const QuantSpec spec = parse_spec(text);
@@ -139,7 +138,8 @@ Tally check_blocks(std::uint64_t elements) {
       const std::size_t shape[2] = {chunk / 4096, 4096};
       QuantizeOptions o;
       o.random.stream = {42, 19, static_cast<std::uint32_t>(done / chunk)};
-      bad += differences(cuda::quantize(spec, x, shape, o), fp4lab::quantize(spec, x, shape, o), first);
+      bad += differences(cuda::quantize(spec, x, shape, o), fp4lab::quantize(spec, x, shape, o),
+                         first);
       cases += chunk;
     }
     report(t, std::string("volume ") + text, cases, bad, first);
