@@ -204,6 +204,7 @@ FP4LAB_HD constexpr int bit_length(Mag m) noexcept {
 template <class Mag>
 FP4LAB_HD constexpr std::int64_t shifted(Mag m, int shift, AlignRound round) noexcept {
   constexpr int width = static_cast<int>(sizeof(Mag)) * 8;
+  if (m == 0) return 0;  // the exponent of a zero product is anything
   if (shift >= 0) return static_cast<std::int64_t>(m << shift);
   const int right = -shift;
   if (right > width) return 0;

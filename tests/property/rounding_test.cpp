@@ -141,11 +141,11 @@ class WideFormats : public testing::TestWithParam<const char*> {
 
 TEST_P(WideFormats, CodesAndTiesAndTheirNeighbours) {
   const int dropped = 23 - oracle_.layout.mantissa_bits;
-  if (oracle_.layout.exponent_bits == 8) {
+  if (oracle_.layout.exponent_bits == 8 && dropped > 0) {
     // Codes are the upper bits of the binary32 pattern; a tie has just the highest dropped bit.
     const std::uint32_t codes = 1u << (32 - dropped);
     const std::uint32_t step = dropped == 16 ? 1 : 61;  // 61 is odd: meets even and odd codes
-    for (std::uint32_t c = 0; c < codes && dropped > 0; c += step) {
+    for (std::uint32_t c = 0; c < codes; c += step) {
       const std::uint32_t first = c << dropped;
       const std::uint32_t tie = first | (1u << (dropped - 1));
       for (const std::uint32_t bits : {first, first + 1, tie - 1, tie, tie + 1}) compare_at(bits);
