@@ -19,6 +19,7 @@ struct SlotSample {
   std::span<const float> output;       ///< dequantized
   std::span<const std::uint8_t> codes; ///< empty for formats of more than 8 bits
   std::span<const std::uint32_t> scale_codes;
+  std::span<const float> global;       ///< g as in QuantizedTensor; empty when the spec has none
   std::uint64_t saturated = 0;         ///< elements scaled beyond the largest value, before clamping
   double requant_exact = -1;           ///< share of elements a second quantization left alone; -1: none
   double choose4 = -1;                 ///< share of blocks that took 4 in 4/6; -1: not that rule
@@ -40,6 +41,14 @@ class Probe {
   virtual ~Probe() = default;
   /// False: the layer may skip the reference product, which costs a second GEMM.
   virtual bool wants_gemm() const { return false; }
+  /// False: the layer need not report this slot, nor make codes for it.
+  virtual bool wants_slot(std::uint32_t layer, Slot slot) const {
+    (void)layer, (void)slot;
+    return true;
+  }
+  /// True: each quantized layer hands its product Y of the forward to output().
+  virtual bool wants_output() const { return false; }
+  virtual void output(std::uint32_t layer, std::span<const float> y) { (void)layer, (void)y; }
   virtual void slot(const SlotSample& sample) = 0;
   virtual void gemm(const GemmSample& sample) = 0;
   /// Mean entropy (nats) of the attention rows of each head.
