@@ -1,19 +1,35 @@
-// fp32-fma chains for many outputs at a time: sixteen or more chains side by side, each in
-// ascending k, so that every output has the bits of its own scalar chain.
+// fp32-fma for whole matrices: each output is one chain of fused multiply-adds, k ascending from
+// +0. Outputs lie side by side in vectors, so an output has the bits of its own scalar chain.
 #pragma once
 
-#include <cstddef>
-#include <vector>
+#include "sim/matmul.h"
 
 namespace fp4lab::detail {
 
-/// Rows of B packed so that the same k of 32 rows lie together: [panel, k, 32].
-inline constexpr std::size_t kFmaPanel = 32;
-std::vector<float> pack_fma_panels(const float* b, std::size_t rows, std::size_t k);
+/// y = a b^T, shapes already checked.
+void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y);
 
-/// out[r][l] = fma chain over k of a[r][k] * panel[k][l] from +0, for r < 4, l < 32, with the best
-/// instruction set of the machine. False when that has no fused multiply-add, in which case nothing
-/// was computed.
-bool fma_chain_panel(const float* const a[4], const float* panel, std::size_t k, float* out);
+/// Packed operands of the kernels: A in blocks of 12 rows, [block, k, 12]; B in panels of 32 rows,
+/// [panel, k, 32]. Missing rows are zeros.
+inline constexpr std::size_t kFmaRows = 12, kFmaPanel = 32;
+
+/// One range of k for a tile of Y.
+struct FmaTile {
+  const float* a = nullptr;      ///< packed, [ceil(rows / 12), depth, 12]
+  const float* b = nullptr;      ///< packed, first panel at the range's first k
+  std::size_t panel_stride = 0;  ///< floats from one panel to the next
+  std::size_t rows = 0, cols = 0, depth = 0;
+  float* y = nullptr;
+  std::size_t row_stride = 0;
+  bool first = false;  ///< chains start at +0, else at what y holds
+  bool last = false;   ///< NaNs become the house's
+};
+
+/// Kernels on the best instruction set of the machine. Both return false, with nothing done, where
+/// that has no fused multiply-add of one rounding.
+bool fma_tile(const FmaTile& tile);
+/// to[kk * width + r] = m(row0 + r, k0 + kk) for r < width (zeros beyond the matrix), kk < depth.
+bool fma_pack(const MatrixView& m, std::size_t row0, std::size_t width, std::size_t k0,
+              std::size_t depth, float* to);
 
 }  // namespace fp4lab::detail

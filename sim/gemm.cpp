@@ -98,7 +98,7 @@ float GemmElement::compute(std::size_t i, std::size_t j, Trace* trace) const {
 
 void GemmElement::compute_tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols,
                                float* y, std::size_t stride) const {
-  const bool plain = !exact_ && (options_.c.empty() || c_behind_);
+  const bool plain = starts_at_zero();
   if (plain) engine_->tile(i0, rows, j0, cols, y, stride);
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t j = 0; j < cols; ++j) {
@@ -106,6 +106,17 @@ void GemmElement::compute_tile(std::size_t i0, std::size_t rows, std::size_t j0,
       out = plain ? finish(i0 + r, j0 + j, out) : compute(i0 + r, j0 + j, nullptr);
     }
   }
+}
+
+bool GemmElement::compute_all(float* y) const {
+  if (!starts_at_zero() || !engine_->whole_product(y)) return false;
+  if (!has_factor_ && !c_behind_) return true;
+  const std::size_t rows = a_.rows(), cols = b_.rows();
+#pragma omp parallel for schedule(static) if (rows * cols > 16384)
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) y[i * cols + j] = finish(i, j, y[i * cols + j]);
+  }
+  return true;
 }
 
 std::uint32_t GemmElement::bits(float y) const {
@@ -143,6 +154,11 @@ GemmResult gemm(const GemmOperand& a, const GemmOperand& b, const Accumulator& a
     }
   }
   r.bits.resize(r.rows * r.cols);
+  if (std::vector<float> y(r.bits.size()); element.compute_all(y.data())) {
+#pragma omp parallel for schedule(static) if (y.size() > 16384)
+    for (std::size_t i = 0; i < y.size(); ++i) r.bits[i] = element.bits(y[i]);
+    return r;
+  }
   const std::size_t tiles_i = (r.rows + detail::kTileRows - 1) / detail::kTileRows;
   const std::size_t tiles_j = (r.cols + detail::kTileCols - 1) / detail::kTileCols;
   // Small products are over before a second thread has woken up.

@@ -10,6 +10,8 @@
 namespace fp4lab {
 namespace {
 
+float canonicalized(float x) { return is_nan(x) ? canonical_nan() : x; }
+
 /// Decodes codes of up to 8 bits through a table, wider ones one by one.
 class Decoder {
  public:
@@ -22,7 +24,6 @@ class Decoder {
   }
 
  private:
-  static float canonicalized(float x) { return is_nan(x) ? canonical_nan() : x; }
   ElementFormat format_;
   std::array<float, 256> table_{};
 };
@@ -156,6 +157,46 @@ GemmOperand GemmOperand::from_quantized(const QuantizedTensor& q) {
     for (float& g : o.global_) g = div_rn(g, q.spec.prescale);
   }
   return o;
+}
+
+GemmOperand GemmOperand::from_quantized_transposed(const QuantizedTensor& q) {
+  const GemmOperand o = from_quantized(q);
+  GemmOperand t;
+  t.rows_ = o.k_;
+  t.k_ = o.rows_;
+  t.quantized_ = true;
+  t.format_ = o.format_;
+  t.one_format_ = o.one_format_;
+  t.scale_format_ = o.scale_format_;
+  t.amax = o.amax;
+  const bool per_row = o.global_.size() > 1;  // varies along the new k
+  const std::size_t height = per_row ? 1 : q.grid.block_rows;
+  t.scale_run_ = height >= t.k_ ? 0 : height;
+  t.scale_cols_ = t.scale_run_ == 0 ? 1 : (t.k_ + t.scale_run_ - 1) / t.scale_run_;
+  t.values_.resize(o.values_.size());
+  t.codes8_.resize(o.codes8_.size());
+  t.codes32_.resize(o.codes32_.size());
+  t.scales_.resize(t.rows_ * t.scale_cols_);
+  const bool codes = o.scale_codes_valid() && !per_row;
+  if (codes) t.scale_codes_.resize(t.scales_.size());
+#pragma omp parallel for schedule(static) if (t.values_.size() > 16384)
+  for (std::size_t r = 0; r < t.rows_; ++r) {
+    for (std::size_t c = 0; c < t.k_; ++c) {
+      const std::size_t to = r * t.k_ + c, from = c * o.k_ + r;
+      t.values_[to] = o.values_[from];
+      if (!o.codes8_.empty()) t.codes8_[to] = o.codes8_[from];
+      if (!o.codes32_.empty()) t.codes32_[to] = o.codes32_[from];
+    }
+    for (std::size_t s = 0; s < t.scale_cols_; ++s) {
+      const std::size_t to = r * t.scale_cols_ + s, row = s * t.scale_run_;
+      if (row >= o.rows_) continue;
+      const float scale = o.scale(row, r);
+      t.scales_[to] = per_row ? canonicalized(mul_rn(scale, o.global_[row])) : scale;
+      if (codes) t.scale_codes_[to] = o.scale_code(row, r);
+    }
+  }
+  if (!per_row) t.global_ = o.global_;
+  return t;
 }
 
 GemmOperand GemmOperand::from_codes(const RecordedOperand& r) {

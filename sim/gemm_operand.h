@@ -37,6 +37,8 @@ class GemmOperand {
   /// A matrix that was quantized; a tensor under a Hadamard stays transformed. Throws
   /// std::invalid_argument when nothing of it can be multiplied (no elements is fine).
   static GemmOperand from_quantized(const QuantizedTensor& q);
+  /// Its transpose: blocks keep their elements, global factors a row join the scales.
+  static GemmOperand from_quantized_transposed(const QuantizedTensor& q);
   /// Unquantized binary32, row-major [rows, k].
   static GemmOperand from_floats(std::span<const float> data, std::size_t rows, std::size_t k);
   /// Codes, formats and scales from somewhere else. Throws std::invalid_argument when a count does

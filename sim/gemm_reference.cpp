@@ -180,31 +180,13 @@ class Fp32Chain final : public DotEngine {
       : DotEngine(a, b), kind_(kind), n_(static_cast<std::size_t>(n)) {
     va_ = scaled_values(a);
     vb_ = scaled_values(b);
-    if (kind == AccumulatorKind::fp32_fma) panels_ = pack_fma_panels(vb_.data(), b.rows(), b.k());
   }
-  void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
-            std::size_t stride) const override {
-    if (kind_ != AccumulatorKind::fp32_fma) return DotEngine::tile(i0, rows, j0, cols, y, stride);
-    const std::size_t k = a_.k();
-    float out[4 * kFmaPanel];
-    for (std::size_t j = 0; j < cols; j += kFmaPanel) {
-      const std::size_t lanes = std::min(kFmaPanel, cols - j);
-      const float* panel = panels_.data() + (j0 + j) / kFmaPanel * k * kFmaPanel;
-      for (std::size_t i = 0; i < rows; i += 4) {
-        const std::size_t count = std::min<std::size_t>(4, rows - i);
-        const float* a[4];
-        for (std::size_t r = 0; r < 4; ++r)
-          a[r] = va_.data() + (i0 + i + std::min(r, count - 1)) * k;
-        if (!fma_chain_panel(a, panel, k, out)) {
-          return DotEngine::tile(i0, rows, j0, cols, y, stride);
-        }
-        for (std::size_t r = 0; r < count; ++r) {
-          for (std::size_t l = 0; l < lanes; ++l) {
-            y[(i + r) * stride + j + l] = canonical(out[r * kFmaPanel + l]);
-          }
-        }
-      }
-    }
+  bool whole_product(float* y) const override {
+    if (kind_ != AccumulatorKind::fp32_fma) return false;
+    fma_chain_product(MatrixView::of(va_.data(), a_.rows(), a_.k()),
+                      MatrixView::of(vb_.data(), b_.rows(), b_.k()),
+                      MutableMatrixView::of(y, a_.rows(), b_.rows()));
+    return true;
   }
   bool starts_at_c() const override {
     return kind_ == AccumulatorKind::fp32_seq || kind_ == AccumulatorKind::fp32_fma;
@@ -304,7 +286,7 @@ class Fp32Chain final : public DotEngine {
 
   AccumulatorKind kind_;
   std::size_t n_;
-  std::vector<float> va_, vb_, panels_;
+  std::vector<float> va_, vb_;
 };
 
 /// promote:N:INNER.
