@@ -13,9 +13,9 @@ namespace fp4lab::data {
 
 /// A sequence of characters as token numbers 0 ... vocabulary.size() - 1.
 struct TextDataset {
-  std::string name;                      ///< "linux-gpl-text", "grammar", a file's name ...
-  std::string sha256;                    ///< of the bytes the tokens were made from, 64 hex digits
-  std::vector<std::uint32_t> vocabulary; ///< Unicode code point (or byte) of each token, ascending
+  std::string name;                       ///< "linux-gpl-text", "grammar", a file's name ...
+  std::string sha256;                     ///< of the bytes the tokens were made from, 64 hex digits
+  std::vector<std::uint32_t> vocabulary;  ///< Unicode code point (or byte) of each token, ascending
   std::vector<std::uint16_t> train, eval;
 };
 
@@ -31,11 +31,11 @@ struct ImageDataset {
 
 /// What to load. `name` is a built-in set or a path; see data/README.md for the list.
 struct DatasetRequest {
-  std::string name;          ///< text: "text" "grammar" or a file; images: "digits" "glyphs" or a file
-  std::string labels;        ///< IDX: the label file's path, when it does not follow from the name
-  std::uint64_t seed = 0;    ///< of procedural sets
-  std::size_t items = 0;     ///< procedural images to make, or characters; 0 = the set's default
-  std::size_t classes = 0;   ///< glyphs: 10 ... 36; 0 = default
+  std::string name;    ///< text: "text" "grammar" or a file; images: "digits" "glyphs" or a file
+  std::string labels;  ///< IDX: the label file's path, when it does not follow from the name
+  std::uint64_t seed = 0;   ///< of procedural sets
+  std::size_t items = 0;    ///< procedural images to make, or characters; 0 = the set's default
+  std::size_t classes = 0;  ///< glyphs: 10 ... 36; 0 = default
   double eval_fraction = 0.1;
 };
 

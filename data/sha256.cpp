@@ -25,7 +25,8 @@ constexpr std::uint32_t kRound[64] = {
 void Sha256::block(const std::uint8_t* p) noexcept {
   std::uint32_t w[64];
   for (std::size_t t = 0; t < 16; ++t) {
-    w[t] = static_cast<std::uint32_t>(p[4 * t]) << 24 | static_cast<std::uint32_t>(p[4 * t + 1]) << 16 |
+    w[t] = static_cast<std::uint32_t>(p[4 * t]) << 24 |
+           static_cast<std::uint32_t>(p[4 * t + 1]) << 16 |
            static_cast<std::uint32_t>(p[4 * t + 2]) << 8 | p[4 * t + 3];
   }
   for (std::size_t t = 16; t < 64; ++t) {
