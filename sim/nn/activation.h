@@ -1,0 +1,32 @@
+// Activation functions over arrays, and as layers.
+#pragma once
+
+#include <span>
+
+#include "sim/nn/activation_body.h"
+#include "sim/nn/module.h"
+
+namespace fp4lab::nn {
+
+/// y[i] = f(x[i]). y may be x itself. Sizes are equal.
+void activate(Activation kind, std::span<const float> x, std::span<float> y);
+/// dx[i] = fl(dy[i] f'(x[i])). dx may be dy itself. Sizes are equal.
+void activate_backward(Activation kind, std::span<const float> x, std::span<const float> dy,
+                       std::span<float> dx);
+
+/// y = f(x), element by element; keeps x.
+class ActivationLayer final : public Module {
+ public:
+  explicit ActivationLayer(Activation kind) : kind_(kind) {}
+  void forward(const StepContext& ctx, const Tensor& x, Tensor& y) override;
+  void backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) override;
+
+ private:
+  Activation kind_;
+  Tensor x_;
+};
+
+/// y[i] = fl(a[i] + b[i]), NaN canonical: residual connections. y may be a or b. Sizes are equal.
+void add(std::span<const float> a, std::span<const float> b, std::span<float> y);
+
+}  // namespace fp4lab::nn
