@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "sim/nn/row_tiles.h"
+
 // The bodies are free of branches, so the compiler vectorises loops over them. SSSE3 adds nothing
 // to SSE2 here, nor do the later AVX-512 parts to the first.
 #include <hwy/detect_targets.h>
@@ -89,23 +91,6 @@ namespace fp4lab::nn {
 HWY_EXPORT(ForwardOf);
 HWY_EXPORT(BackwardOf);
 HWY_EXPORT(Add);
-
-namespace {
-
-/// Elements that one thread takes at a time, and from how many on there is more than one.
-constexpr std::size_t kChunk = 4096, kParallel = 1u << 15;
-
-template <class Work>
-void in_chunks(std::size_t n, const Work& work) {
-  const std::ptrdiff_t chunks = static_cast<std::ptrdiff_t>((n + kChunk - 1) / kChunk);
-#pragma omp parallel for schedule(static) if (n >= kParallel)
-  for (std::ptrdiff_t c = 0; c < chunks; ++c) {
-    const std::size_t at = static_cast<std::size_t>(c) * kChunk;
-    work(at, std::min(kChunk, n - at));
-  }
-}
-
-}  // namespace
 
 void activate(Activation kind, std::span<const float> x, std::span<float> y) {
   HWY_ASSERT(x.size() == y.size());

@@ -121,7 +121,8 @@ void check_gradients(const ScalarTwin& twin, const Values& inputs,
     const double down = twin(moved);
     moved[k] = inputs[k];
     ASSERT_LE(std::fabs((up - down) / (2 * h) - want),
-              options.gradient * std::max(std::sqrt(norm), scale))
+              options.gradient * std::max(std::sqrt(norm),
+                                          scale * std::sqrt(static_cast<double>(direction.size()))))
         << "derivative of the loss along a random direction of " << name << ": gradient gives "
         << want << ", central difference " << (up - down) / (2 * h);
   }
