@@ -12,12 +12,12 @@
 #include "data/error.h"
 #include "experiments/cli/array_arguments.h"
 #include "experiments/cli/context.h"
-#include "experiments/cli/error_statistics.h"
 #include "experiments/cli/format_facts.h"
 #include "experiments/cli/names.h"
 #include "experiments/cli/quantize_outputs.h"
 #include "experiments/cli/table.h"
 #include "formats/spec_text.h"
+#include "sim/error_statistics.h"
 #include "sim/quantize.h"
 
 namespace fp4lab::cli {

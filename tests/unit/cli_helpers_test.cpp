@@ -6,12 +6,13 @@
 #include <limits>
 #include <vector>
 
-#include "experiments/cli/error_statistics.h"
 #include "experiments/cli/format_facts.h"
 #include "experiments/cli/progress.h"
 #include "experiments/cli/terminal.h"
 #include "formats/convert.h"
 #include "formats/registry.h"
+#include "sim/error_statistics.h"
+#include "sim/reduce.h"
 
 namespace fp4lab::cli {
 namespace {
@@ -73,7 +74,7 @@ TEST(CliStatistics, SumHasTheDocumentedShape) {
       terms[i] = std::ldexp(static_cast<double>((i * 2654435761u) % 1000003) - 5e5,
                             static_cast<int>(i % 61) - 30);
     }
-    EXPECT_EQ(fixed_sum(n, [&](std::size_t i) { return terms[i]; }), slow_sum(terms)) << n;
+    EXPECT_EQ(sum_terms(n, [&](std::size_t i) { return terms[i]; }), slow_sum(terms)) << n;
   }
 }
 
@@ -83,7 +84,7 @@ TEST(CliStatistics, SumIsNotAPlainOne) {
   terms[0] = 0x1p53;
   terms[1] = 1.0;
   terms[33] = 1.0;
-  EXPECT_EQ(fixed_sum(64, [&](std::size_t i) { return terms[i]; }), 0x1p53 + 2.0);
+  EXPECT_EQ(sum_terms(64, [&](std::size_t i) { return terms[i]; }), 0x1p53 + 2.0);
 }
 
 TEST(CliStatistics, Log10) {

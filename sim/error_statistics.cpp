@@ -1,46 +1,14 @@
-#include "experiments/cli/error_statistics.h"
+#include "sim/error_statistics.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <vector>
 
-namespace fp4lab::cli {
-namespace {
+#include "sim/reduce.h"
 
-constexpr std::size_t kBlock = 1024;
-constexpr std::size_t kLanes = 32;
-
-double block_sum(std::size_t first, std::size_t last,
-                 const std::function<double(std::size_t)>& term) {
-  std::array<double, kLanes> lanes{};
-  for (std::size_t i = first; i < last; ++i) lanes[(i - first) % kLanes] += term(i);
-  for (std::size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-  }
-  return lanes[0];
-}
-
-}  // namespace
-
-double fixed_sum(std::size_t n, const std::function<double(std::size_t)>& term) {
-  std::vector<double> sums;
-  for (std::size_t first = 0; first < n; first += kBlock) {
-    sums.push_back(block_sum(first, std::min(n, first + kBlock), term));
-  }
-  if (sums.empty()) return 0.0;
-  while (sums.size() > 1) {
-    const std::size_t pairs = sums.size() / 2;
-    for (std::size_t i = 0; i < pairs; ++i) sums[i] = sums[2 * i] + sums[2 * i + 1];
-    if (sums.size() % 2 != 0) sums[pairs] = sums.back();
-    sums.resize(pairs + sums.size() % 2);
-  }
-  return sums[0];
-}
-
+namespace fp4lab {
 double portable_log10(double x) {
   if (std::isnan(x) || x < 0.0) return std::numeric_limits<double>::quiet_NaN();
   if (x == 0.0) return -std::numeric_limits<double>::infinity();
@@ -67,6 +35,11 @@ double portable_log10(double x) {
   return exponent * kLog10Of2 + 2.0 * s * series * kInverseLn10;
 }
 
+double sqnr_db(double signal, double noise) {
+  if (noise == 0.0) return std::numeric_limits<double>::infinity();
+  return 10.0 * portable_log10(signal / noise);
+}
+
 ErrorStatistics error_statistics(std::span<const float> x, std::span<const float> y) {
   if (x.size() != y.size()) throw std::logic_error("error_statistics: lengths differ");
   ErrorStatistics out;
@@ -86,29 +59,32 @@ ErrorStatistics error_statistics(std::span<const float> x, std::span<const float
   const auto both_finite = [&](std::size_t i) {
     return std::isfinite(x[i]) && std::isfinite(y[i]);
   };
-  const double signal = fixed_sum(x.size(), [&](std::size_t i) {
-    const double v = both_finite(i) ? static_cast<double>(x[i]) : 0.0;
-    return v * v;
-  });
-  const double noise = fixed_sum(x.size(), [&](std::size_t i) {
-    const double e = both_finite(i) ? static_cast<double>(x[i]) - static_cast<double>(y[i]) : 0.0;
-    return e * e;
-  });
+  if (out.nonfinite == 0) {  // the same sums, in vectors
+    out.signal = sum_squares(x);
+    out.noise = sum_squared_differences(x, y);
+  } else {
+    out.signal = sum_terms(x.size(), [&](std::size_t i) {
+      const double v = both_finite(i) ? static_cast<double>(x[i]) : 0.0;
+      return v * v;
+    });
+    out.noise = sum_terms(x.size(), [&](std::size_t i) {
+      const double e = both_finite(i) ? static_cast<double>(x[i]) - static_cast<double>(y[i]) : 0.0;
+      return e * e;
+    });
+  }
   const auto share = [](double count, std::size_t of) {
     return of == 0 ? std::numeric_limits<double>::quiet_NaN() : count / static_cast<double>(of);
   };
   const std::size_t finite = x.size() - out.nonfinite;
-  out.mse = share(noise, finite);
+  out.mse = share(out.noise, finite);
   out.underflow_fraction = share(static_cast<double>(underflow), nonzero);
   out.zero_fraction = share(static_cast<double>(zero), x.size());
   if (finite == 0) {
     out.sqnr_db = out.max_abs_error = std::numeric_limits<double>::quiet_NaN();
-  } else if (noise == 0.0) {
-    out.sqnr_db = std::numeric_limits<double>::infinity();
   } else {
-    out.sqnr_db = 10.0 * portable_log10(signal / noise);
+    out.sqnr_db = sqnr_db(out.signal, out.noise);
   }
   return out;
 }
 
-}  // namespace fp4lab::cli
+}  // namespace fp4lab
