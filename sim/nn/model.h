@@ -49,6 +49,10 @@ class Model {
   /// State beside parameters that a checkpoint must keep (running statistics, LSQ scales ...), by
   /// name.
   virtual void state(std::vector<std::pair<std::string, Tensor*>>& out) { (void)out; }
+  /// While on, training forwards make running statistics the plain means over their batches
+  /// (BatchNorm::reestimate): call it with true, run forwards over data, call it with false. Models
+  /// without running statistics ignore it.
+  virtual void reestimate_statistics(bool on) { (void)on; }
 
  protected:
   std::vector<Param*> params_;
