@@ -1,25 +1,20 @@
 #include "sim/fma_chain.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "sim/fma.h"
 #include "sim/scratch.h"
+#include "sim/tiling.h"
 
 namespace fp4lab::detail {
 namespace {
 
 /// k of a packed range: a panel of B of that depth (32 KiB) stays in the first cache.
 constexpr std::size_t kDepth = 256;
-/// Products below this many multiply-adds are over before a second thread has woken up.
-constexpr std::size_t kSmall = 65536;
-
-std::size_t blocks(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
 
 /// The definition, for machines whose multiply-add is not fused.
 void scalar_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y) {
-#pragma omp parallel for schedule(static) if (a.rows * b.rows * a.cols > kSmall)
+#pragma omp parallel for schedule(static) if (a.rows * b.rows * a.cols > 65536)
   for (std::size_t i = 0; i < a.rows; ++i) {
     for (std::size_t j = 0; j < b.rows; ++j) {
       const float* x = a.data + i * a.row_stride;
@@ -31,21 +26,6 @@ void scalar_product(const MatrixView& a, const MatrixView& b, const MutableMatri
       y.data[i * y.row_stride + j] = canonical(s);
     }
   }
-}
-
-/// How Y is cut into tiles: about a hundred rows each, in a number that threads can share evenly,
-/// and in columns too where there are few rows.
-struct Tiling {
-  std::size_t rows, cols;
-};
-Tiling make_tiling(std::size_t rows, std::size_t cols, std::size_t threads) {
-  const std::size_t rounds = blocks(rows, threads * 120);
-  Tiling t;
-  t.rows = blocks(blocks(rows, threads * rounds), kFmaRows) * kFmaRows;
-  const std::size_t tiles = blocks(rows, t.rows);
-  const std::size_t parts = tiles >= threads ? 1 : blocks(threads, tiles);
-  t.cols = blocks(blocks(cols, parts), kFmaPanel) * kFmaPanel;
-  return t;
 }
 
 }  // namespace
@@ -60,24 +40,21 @@ void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMa
   if (!fma_pack(a, 0, 0, 0, 0, nullptr)) return scalar_product(a, b, y);
 
   static thread_local Scratch<float> b_memory;
-  const std::size_t panels = blocks(n, kFmaPanel), panel_stride = k * kFmaPanel;
+  const std::size_t panels = ceil_div(n, kPanelCols), panel_stride = k * kPanelCols;
   float* packed_b = b_memory.at_least(panels * panel_stride);
-  const bool parallel = m * n * k > kSmall && omp_in_parallel() == 0;
-  const std::size_t threads = parallel ? static_cast<std::size_t>(omp_get_max_threads()) : 1;
-  const Tiling tile = make_tiling(m, n, threads);
-  const std::size_t tiles_m = blocks(m, tile.rows), tiles_n = blocks(n, tile.cols);
+  const Tiling tile(m, n, m * n * k);
 
-#pragma omp parallel if (parallel)
+#pragma omp parallel num_threads(tile.threads) if (tile.threads > 1)
   {
 #pragma omp for schedule(static)
     for (std::size_t p = 0; p < panels; ++p) {
-      fma_pack(b, p * kFmaPanel, kFmaPanel, 0, k, packed_b + p * panel_stride);
+      fma_pack(b, p * kPanelCols, kPanelCols, 0, k, packed_b + p * panel_stride);
     }
     static thread_local Scratch<float> a_memory;
     float* packed_a = a_memory.at_least(tile.rows * std::min(k, kDepth));
 #pragma omp for collapse(2) schedule(dynamic)
-    for (std::size_t tm = 0; tm < tiles_m; ++tm) {
-      for (std::size_t tn = 0; tn < tiles_n; ++tn) {
+    for (std::size_t tm = 0; tm < tile.tiles_m; ++tm) {
+      for (std::size_t tn = 0; tn < tile.tiles_n; ++tn) {
         FmaTile t;
         const std::size_t i0 = tm * tile.rows, j0 = tn * tile.cols;
         t.a = packed_a;
@@ -88,10 +65,10 @@ void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMa
         t.row_stride = y.row_stride;
         for (std::size_t k0 = 0; k0 < k; k0 += kDepth) {
           t.depth = std::min(kDepth, k - k0);
-          for (std::size_t r = 0; r < t.rows; r += kFmaRows) {
-            fma_pack(a, i0 + r, kFmaRows, k0, t.depth, packed_a + r * t.depth);
+          for (std::size_t r = 0; r < t.rows; r += kBlockRows) {
+            fma_pack(a, i0 + r, kBlockRows, k0, t.depth, packed_a + r * t.depth);
           }
-          t.b = packed_b + j0 / kFmaPanel * panel_stride + k0 * kFmaPanel;
+          t.b = packed_b + j0 / kPanelCols * panel_stride + k0 * kPanelCols;
           t.first = k0 == 0;
           t.last = k0 + t.depth == k;
           fma_tile(t);

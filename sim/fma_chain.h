@@ -3,17 +3,14 @@
 #pragma once
 
 #include "sim/matmul.h"
+#include "sim/tiling.h"
 
 namespace fp4lab::detail {
 
 /// y = a b^T, shapes already checked.
 void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y);
 
-/// Packed operands of the kernels: A in blocks of 12 rows, [block, k, 12]; B in panels of 32 rows,
-/// [panel, k, 32]. Missing rows are zeros.
-inline constexpr std::size_t kFmaRows = 12, kFmaPanel = 32;
-
-/// One range of k for a tile of Y.
+/// One range of k for a tile of Y. Operands are packed (tiling.h), missing rows are zeros.
 struct FmaTile {
   const float* a = nullptr;      ///< packed, [ceil(rows / 12), depth, 12]
   const float* b = nullptr;      ///< packed, first panel at the range's first k

@@ -14,15 +14,13 @@ HWY_BEFORE_NAMESPACE();
 namespace fp4lab::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Instruction sets whose MulAdd is one rounding. HWY_NATIVE_FMA would admit scalable vectors too,
-// which cannot be kept in arrays.
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
-    HWY_TARGET == HWY_AVX3_ZEN4 || HWY_TARGET == HWY_NEON
+// Instruction sets whose MulAdd is one rounding; scalable vectors cannot be kept in arrays.
+#if HWY_NATIVE_FMA && (HWY_ARCH_X86 || HWY_TARGET == HWY_NEON)
 
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
 constexpr std::size_t kLanes = hn::MaxLanes(D());
-constexpr int kMaxRows = kFmaRows, kPanel = kFmaPanel;
+constexpr int kMaxRows = kBlockRows, kPanel = kPanelCols;
 
 /// The part of Y that a kernel keeps in registers: 12 x 2 vectors of 32 registers, 6 x 2 of 16.
 constexpr bool kManyRegisters = HWY_TARGET != HWY_AVX2;
@@ -98,11 +96,11 @@ HWY_INLINE void SomeRows(std::size_t rows, const float* a, const float* b, const
 
 bool Tile(const FmaTile& t) {
   HWY_ALIGN float edge[kMaxRows * kPanel];
-  for (std::size_t j = 0; j < t.cols; j += kFmaPanel) {
-    const float* b = t.b + j / kFmaPanel * t.panel_stride;
-    const std::size_t cols = std::min(kFmaPanel, t.cols - j);
+  for (std::size_t j = 0; j < t.cols; j += kPanelCols) {
+    const float* b = t.b + j / kPanelCols * t.panel_stride;
+    const std::size_t cols = std::min(kPanelCols, t.cols - j);
     for (std::size_t i = 0; i < t.rows; i += kRows) {
-      const float* a = t.a + i / kFmaRows * t.depth * kFmaRows + i % kFmaRows;
+      const float* a = t.a + i / kBlockRows * t.depth * kBlockRows + i % kBlockRows;
       const std::size_t rows = std::min<std::size_t>(kRows, t.rows - i);
       float* y = t.y + i * t.row_stride + j;
       if (cols % kLanes == 0 && (rows == kRows || rows % 4 == 0)) {

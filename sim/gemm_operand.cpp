@@ -268,19 +268,22 @@ GemmOperand GemmOperand::from_codes(const RecordedOperand& r) {
   return o;
 }
 
-std::vector<std::size_t> gemm_segments(const GemmOperand& a, const GemmOperand& b) {
+std::vector<std::size_t> gemm_segments(std::size_t k, std::size_t run_a, std::size_t run_b) {
   std::vector<std::size_t> ends;
-  const std::size_t k = a.k();
   std::size_t at = 0;
   while (at < k) {
     std::size_t next = k;
-    for (const GemmOperand* o : {&a, &b}) {
-      if (o->scale_run() != 0) next = std::min(next, (at / o->scale_run() + 1) * o->scale_run());
+    for (const std::size_t run : {run_a, run_b}) {
+      if (run != 0) next = std::min(next, (at / run + 1) * run);
     }
     ends.push_back(next);
     at = next;
   }
   return ends;
+}
+
+std::vector<std::size_t> gemm_segments(const GemmOperand& a, const GemmOperand& b) {
+  return gemm_segments(a.k(), a.scale_run(), b.scale_run());
 }
 
 }  // namespace fp4lab

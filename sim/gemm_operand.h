@@ -1,6 +1,7 @@
 // GemmOperand: one factor of a matrix product, [rows, k], as every accumulator can read it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -12,6 +13,16 @@
 #include "sim/quantize.h"
 
 namespace fp4lab {
+
+/// Scales of a factor [rows, k]: that of (row, kk) is
+/// data[row / row_span * row_step + kk / k_span * k_step].
+struct ScaleGrid {
+  const float* data = nullptr;
+  std::size_t row_span = 1, row_step = 0, k_span = 1, k_step = 0;
+  float at(std::size_t row, std::size_t kk) const noexcept {
+    return data[row / row_span * row_step + kk / k_span * k_step];
+  }
+};
 
 /// Codes and scales recorded elsewhere, row-major [rows, k].
 struct RecordedOperand {
@@ -72,6 +83,11 @@ class GemmOperand {
   std::uint32_t scale_code(std::size_t row, std::size_t kk) const noexcept {
     return scale_codes_[row * scale_cols_ + (scale_run_ == 0 ? 0 : kk / scale_run_)];
   }
+  /// All scales, for kernels.
+  ScaleGrid scale_grid() const noexcept {
+    return {scales_.data(), 1, scale_cols_,
+            scale_run_ == 0 ? std::max<std::size_t>(k_, 1) : scale_run_, 1};
+  }
   /// True when scale_code() is what scale() was decoded from, nothing folded in.
   bool scale_codes_valid() const noexcept { return !scale_codes_.empty(); }
 
@@ -100,5 +116,7 @@ class GemmOperand {
 /// End positions of the maximal runs of k in which neither operand's scale changes; the last one is
 /// k itself. Empty when k is 0.
 std::vector<std::size_t> gemm_segments(const GemmOperand& a, const GemmOperand& b);
+/// The same for scales that cover `run_a` and `run_b` columns, 0 for all of them.
+std::vector<std::size_t> gemm_segments(std::size_t k, std::size_t run_a, std::size_t run_b);
 
 }  // namespace fp4lab

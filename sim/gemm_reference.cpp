@@ -1,6 +1,7 @@
 // Engines of the reference models that work in binary32 and binary64: block-exact, the fp32 family,
 // promote.
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 
 #include "sim/block_exact.h"
@@ -27,23 +28,11 @@ std::string range_text(const char* what, std::size_t k0, std::size_t k1) {
   return std::string(what) + " k=" + std::to_string(k0) + ".." + std::to_string(k1 - 1);
 }
 
-/// One scale a segment and row.
-std::vector<float> segment_scales(const GemmOperand& o, const std::vector<std::size_t>& ends) {
-  std::vector<float> s(o.rows() * ends.size());
-  for (std::size_t r = 0; r < o.rows(); ++r) {
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      s[r * ends.size() + i] = o.scale(r, at);
-      at = ends[i];
-    }
-  }
-  return s;
-}
-
 /// The values as integers times 2^unit, when all magnitudes are at most 127 of them.
 struct SmallIntegers {
   bool valid = false;
   int unit = 0;
+  int largest = 0;
   std::vector<std::int8_t> values;
 };
 SmallIntegers small_integers(const GemmOperand& o) {
@@ -61,116 +50,111 @@ SmallIntegers small_integers(const GemmOperand& o) {
   const double scale = pow2_f64(-r.unit);
   for (std::size_t i = 0; i < r.values.size(); ++i) {
     const double v = static_cast<double>(o.values()[i]) * scale;
-    if (v > 127.0 || v < -127.0) return r;
+    if (!(v >= -127.0 && v <= 127.0)) return r;
     r.values[i] = static_cast<std::int8_t>(v);
+    r.largest = std::max(r.largest, std::abs(static_cast<int>(r.values[i])));
   }
   r.valid = true;
   return r;
 }
 
-class BlockExact final : public DotEngine {
+/// Models that go segment by segment: what a segment's products come to, times fl(sA sB), joins y.
+class Segmented : public DotEngine {
  public:
-  BlockExact(const GemmOperand& a, const GemmOperand& b)
-      : DotEngine(a, b), ends_(gemm_segments(a, b)) {
-    scale_a_ = segment_scales(a, ends_);
-    scale_b_ = segment_scales(b, ends_);
-    ia_ = small_integers(a);
-    if (ia_.valid) ib_ = small_integers(b);
-    const int unit = ia_.unit + ib_.unit;
-    integers_ = ia_.valid && ib_.valid && unit > -1000 && unit < 900;
-    if (integers_) {
-      task_ = BlockExactTask({a.rows(), a.k(), ia_.values.data(), scale_a_.data()},
-                             {b.rows(), b.k(), ib_.values.data(), scale_b_.data()}, ends_, unit);
-    }
-  }
+  Segmented(const GemmOperand& a, const GemmOperand& b, const char* rule)
+      : DotEngine(a, b), ends_(gemm_segments(a, b)), rule_(rule) {}
 
   float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float,
-            Trace* trace) const override {
+            Trace* trace) const final {
     float y = 0.0f;
-    std::size_t at = k0;
-    auto s =
-        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) - ends_.begin());
-    for (; at < k1; ++s) {
-      const std::size_t end = std::min(ends_[s], k1);
-      const double sum = chain(i, j, at, end);
-      const float scale = mul_rn(scale_a_[i * ends_.size() + s], scale_b_[j * ends_.size() + s]);
-      y = fma_rn(static_cast<float>(sum), scale, y);
+    auto end = std::upper_bound(ends_.begin(), ends_.end(), k0);
+    for (std::size_t at = k0; at < k1; ++end) {
+      const std::size_t to = std::min(*end, k1);
+      const float scale = mul_rn(a_.scale(i, at), b_.scale(j, at));
+      const auto [sum, next] = join(a_.row_values(i), b_.row_values(j), at, to, scale, y);
+      y = next;
       if (trace != nullptr) {
         TraceStep step;
-        step.title = range_text("segment", at, end);
-        for (std::size_t k = at; k < end; ++k) step.terms.push_back(trace_product(a_, b_, i, j, k));
-        step.rounding = "y = fma(RN32(S), fl(sA sB), y)";
-        step.note = "S = " + exact_text(sum) + ", fl(sA sB) = " + exact_text(scale);
+        step.title = range_text("segment", at, to);
+        for (std::size_t k = at; k < to; ++k) step.terms.push_back(trace_product(a_, b_, i, j, k));
+        step.rounding = rule_;
+        step.note = "sum = " + exact_text(sum) + ", fl(sA sB) = " + exact_text(scale);
         step.result = y;
         trace->steps.push_back(std::move(step));
       }
-      at = end;
+      at = to;
     }
     return canonical(y);
   }
 
-  void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
-            std::size_t stride) const override {
-    if (integers_) {
-      task_.tile(i0, rows, j0, cols, y, stride);
-    } else {
-      DotEngine::tile(i0, rows, j0, cols, y, stride);
-    }
+ protected:
+  /// The segment's sum of values, and y with it.
+  struct Joined {
+    double sum;
+    float y;
+  };
+  virtual Joined join(const float* a, const float* b, std::size_t k0, std::size_t k1, float scale,
+                      float y) const = 0;
+
+  std::vector<std::size_t> ends_;
+
+ private:
+  const char* rule_;
+};
+
+class BlockExact final : public Segmented {
+ public:
+  BlockExact(const GemmOperand& a, const GemmOperand& b)
+      : Segmented(a, b, "y = fma(RN32(sum), fl(sA sB), y)") {
+    ia_ = small_integers(a);
+    if (ia_.valid) ib_ = small_integers(b);
+    integers_ = ia_.valid && ib_.valid && block_exact_fits(ends_, ia_.unit + ib_.unit);
+  }
+
+  bool whole_product(float* y) const override {
+    if (!integers_) return false;
+    block_exact_product(factor(a_, ia_), factor(b_, ib_), ends_, ia_.unit + ib_.unit,
+                        MutableMatrixView::of(y, a_.rows(), b_.rows()));
+    return true;
   }
 
  private:
+  static IntegerFactor factor(const GemmOperand& o, const SmallIntegers& integers) {
+    IntegerFactor f;
+    f.rows = o.rows();
+    f.k = f.stride = o.k();
+    f.bytes = reinterpret_cast<const std::uint8_t*>(integers.values.data());
+    f.largest = integers.largest;
+    f.scales = o.scale_grid();
+    return f;
+  }
   /// Binary64 sum of the products in ascending k. Products of binary32 numbers are exact in it.
-  double chain(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1) const {
-    const float* a = a_.row_values(i);
-    const float* b = b_.row_values(j);
+  Joined join(const float* a, const float* b, std::size_t k0, std::size_t k1, float scale,
+              float y) const override {
     double s = 0.0;
-    for (std::size_t k = k0; k < k1; ++k)
+    for (std::size_t k = k0; k < k1; ++k) {
       s += static_cast<double>(a[k]) * static_cast<double>(b[k]);
-    return s;
+    }
+    return {s, fma_rn(static_cast<float>(s), scale, y)};
   }
 
-  std::vector<std::size_t> ends_;
-  std::vector<float> scale_a_, scale_b_;
   SmallIntegers ia_, ib_;
   bool integers_ = false;
-  BlockExactTask task_;
 };
 
 /// fp32-block: binary32 sums of the values a segment, times fl(sA sB).
-class Fp32Block final : public DotEngine {
+class Fp32Block final : public Segmented {
  public:
   Fp32Block(const GemmOperand& a, const GemmOperand& b)
-      : DotEngine(a, b), ends_(gemm_segments(a, b)) {}
-  float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float,
-            Trace* trace) const override {
-    const float* a = a_.row_values(i);
-    const float* b = b_.row_values(j);
-    float y = 0.0f;
-    std::size_t at = k0;
-    auto s =
-        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), k0) - ends_.begin());
-    for (; at < k1; ++s) {
-      const std::size_t end = std::min(ends_[s], k1);
-      float d = 0.0f;
-      for (std::size_t k = at; k < end; ++k) d = add_rn(d, mul_rn(a[k], b[k]));
-      const float scale = mul_rn(a_.scale(i, at), b_.scale(j, at));
-      y = add_rn(y, mul_rn(scale, d));
-      if (trace != nullptr) {
-        TraceStep step;
-        step.title = range_text("segment", at, end);
-        for (std::size_t k = at; k < end; ++k) step.terms.push_back(trace_product(a_, b_, i, j, k));
-        step.rounding = "y = fl(y + fl(fl(sA sB) d)), d summed in binary32";
-        step.note = "d = " + exact_text(d) + ", fl(sA sB) = " + exact_text(scale);
-        step.result = y;
-        trace->steps.push_back(std::move(step));
-      }
-      at = end;
-    }
-    return canonical(y);
-  }
+      : Segmented(a, b, "y = fl(y + fl(fl(sA sB) sum)), sum in binary32") {}
 
  private:
-  std::vector<std::size_t> ends_;
+  Joined join(const float* a, const float* b, std::size_t k0, std::size_t k1, float scale,
+              float y) const override {
+    float d = 0.0f;
+    for (std::size_t k = k0; k < k1; ++k) d = add_rn(d, mul_rn(a[k], b[k]));
+    return {static_cast<double>(d), add_rn(y, mul_rn(scale, d))};
+  }
 };
 
 /// The models that see a' = fl(v s) and b'.

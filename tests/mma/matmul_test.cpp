@@ -3,7 +3,6 @@
 #include "sim/matmul.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <limits>
 #include <random>
@@ -11,6 +10,7 @@
 #include "sim/fma.h"
 #include "sim/gemm.h"
 #include "tests/math/targets.h"
+#include "tests/mma/threads.h"
 
 namespace fp4lab::mma_test {
 namespace {
@@ -100,6 +100,7 @@ std::vector<std::uint32_t> product(const A& a, const B& b, std::size_t m, std::s
 }
 
 TEST(MatmulFloat, IsTheScalarChain) {
+  const Threads one(1);
   const std::size_t shapes[][3] = {{1, 1, 1},     {1, 1, 600},   {1, 40, 3},   {40, 1, 3},
                                    {12, 32, 256}, {13, 33, 257}, {25, 95, 64}, {6, 16, 5},
                                    {4, 8, 513},   {130, 7, 31},  {7, 130, 31}, {64, 64, 64}};
@@ -122,23 +123,21 @@ TEST(MatmulFloat, IsTheScalarChain) {
 }
 
 TEST(MatmulFloat, AnyNumberOfThreads) {
-  const int before = omp_get_max_threads();
   for (const auto& [m, n, k] :
        {std::array<std::size_t, 3>{300, 70, 300}, {20, 500, 300}, {121, 33, 1000}, {5, 31, 9000}}) {
     const Stored a = stored(m, k, false, Kind::cancelling, m),
                  b = stored(n, k, true, Kind::normal, n);
     const auto want = chains(a.view, b.view);
     for (const int threads : {1, 2, 3, 8}) {
-      omp_set_num_threads(threads);
+      const Threads some(threads);
       EXPECT_EQ(product(a.view, b.view, m, n), want) << m << " " << threads << " threads";
     }
-    omp_set_num_threads(4);
+    const Threads four(4);
     std::vector<std::vector<std::uint32_t>> nested(8);
 #pragma omp parallel for
     for (std::size_t i = 0; i < nested.size(); ++i) nested[i] = product(a.view, b.view, m, n);
     for (const auto& got : nested) EXPECT_EQ(got, want) << "inside a parallel region";
   }
-  omp_set_num_threads(before);
 }
 
 TEST(MatmulFloat, StridesBothLong) {
@@ -202,6 +201,7 @@ const char* const kSpecs[] = {"mxfp4",
 
 TEST(MatmulQuantized, IsBlockExactOfGemm) {
   std::uint64_t seed = 100;
+  const Threads one(1);
   const Accumulator block_exact = parse_accumulator("block-exact");
   for (const char* sa : kSpecs) {
     for (const char* sb : {sa, "mxfp4", "nvfp4,block=16x16"}) {
@@ -248,6 +248,7 @@ TEST(MatmulQuantized, TransposedOperandIsTheTransposedMatrix) {
 }
 
 TEST(MatmulMixed, IsTheChainOfScaledValues) {
+  const Threads one(1);
   for (const char* spec : kSpecs) {
     const std::size_t m = 21, n = 37, k = 130;
     const QuantizedTensor q = quantized(spec, m, k, Kind::normal, 9);
