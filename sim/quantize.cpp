@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
 
 #include "formats/block_quantize.h"
 #include "formats/choose_scale.h"
@@ -16,18 +17,17 @@ std::size_t padded(std::size_t n, std::size_t group) { return (n + group - 1) / 
 
 /// Visits the Hadamard groups of a padded matrix: start pointer and stride.
 template <class F>
-void for_each_group(const QuantSpec& spec, std::vector<float>& m, std::size_t rows,
-                    std::size_t cols, F&& f) {
+void for_each_group(const QuantSpec& spec, float* m, std::size_t rows, std::size_t cols, F&& f) {
   const std::size_t g = spec.hadamard;
   if (runs_along_rows(spec)) {
 #pragma omp parallel for schedule(static)
     for (std::size_t r = 0; r < rows; r += g) {
-      for (std::size_t c = 0; c < cols; ++c) f(m.data() + r * cols + c, cols);
+      for (std::size_t c = 0; c < cols; ++c) f(m + r * cols + c, cols);
     }
   } else {
 #pragma omp parallel for schedule(static)
     for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < cols; c += g) f(m.data() + r * cols + c, std::size_t{1});
+      for (std::size_t c = 0; c < cols; c += g) f(m + r * cols + c, std::size_t{1});
     }
   }
 }
@@ -89,9 +89,8 @@ struct GlobalScopes {
   }
 };
 
-std::vector<GlobalFactor> global_factors(const QuantSpec& spec, const float* data,
-                                         std::size_t rows, std::size_t cols,
-                                         const GlobalScopes& scopes) {
+std::vector<GlobalFactor> global_factors(const QuantSpec& spec, const float* data, std::size_t rows,
+                                         std::size_t cols, const GlobalScopes& scopes) {
   std::vector<GlobalFactor> g;
   switch (spec.global) {
     case GlobalScope::none:
@@ -105,12 +104,11 @@ std::vector<GlobalFactor> global_factors(const QuantSpec& spec, const float* dat
       for (std::size_t r = 0; r < rows; ++r) {
         for (std::size_t s = 0; s < scopes.per_row; ++s) {
           const std::size_t c0 = spec.global == GlobalScope::row ? 0 : 128 * s;
-          const std::size_t n = spec.global == GlobalScope::row
-                                    ? cols
-                                    : std::min<std::size_t>(128, cols - c0);
+          const std::size_t n =
+              spec.global == GlobalScope::row ? cols : std::min<std::size_t>(128, cols - c0);
           g.push_back(global_factor(
-              spec, scope_amax(spec, {data, r * cols + c0, 1, static_cast<std::uint32_t>(n), cols,
-                                      1})));
+              spec,
+              scope_amax(spec, {data, r * cols + c0, 1, static_cast<std::uint32_t>(n), cols, 1})));
         }
       }
       break;
@@ -184,7 +182,18 @@ QuantizedTensor plan_quantization(const QuantSpec& spec, std::size_t size,
                                   std::span<const std::size_t> shape,
                                   const QuantizeOptions& options) {
   QuantizedTensor q;
+  plan_quantization_into(spec, size, shape, options, q);
+  return q;
+}
+
+void plan_quantization_into(const QuantSpec& spec, std::size_t size,
+                            std::span<const std::size_t> shape, const QuantizeOptions& options,
+                            QuantizedTensor& q) {
   q.spec = spec;
+  q.signs = HadamardSigns::none;
+  q.hadamard_stream = {};
+  q.saturated = 0;
+  q.global.clear();
   q.shape.assign(shape.begin(), shape.end());
   q.cols = shape.empty() ? 1 : shape.back();
   q.rows = 1;
@@ -202,13 +211,20 @@ QuantizedTensor plan_quantization(const QuantSpec& spec, std::size_t size,
   q.grid = make_grid(spec.block, rows, cols);
   check_scopes(spec, q.grid);
   q.scale_codes.resize(q.grid.blocks());
-  if (detail::is_asymmetric(spec)) q.zero_points.resize(q.grid.blocks());
-  return q;
+  q.zero_points.resize(detail::is_asymmetric(spec) ? q.grid.blocks() : 0);
 }
 
 QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
                          std::span<const std::size_t> shape, const QuantizeOptions& options) {
-  QuantizedTensor q = plan_quantization(spec, data.size(), shape, options);
+  QuantizedTensor q;
+  quantize_into(spec, data, shape, q, options);
+  return q;
+}
+
+void quantize_into(const QuantSpec& spec, std::span<const float> data,
+                   std::span<const std::size_t> shape, QuantizedTensor& q,
+                   const QuantizeOptions& options) {
+  plan_quantization_into(spec, data.size(), shape, options, q);
   const std::size_t rows = q.grid.rows, cols = q.grid.cols;
 
   // Prescale, Hadamard and clip work on a copy, padded with zeros along the transformed axis.
@@ -223,15 +239,16 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
     }
     if (spec.hadamard != 0) {
       const HadamardSignBits signs = hadamard_signs(q.signs, spec.hadamard, q.hadamard_stream);
-      for_each_group(spec, copy, rows, cols, [&](float* x, std::size_t stride) {
+      for_each_group(spec, copy.data(), rows, cols, [&](float* x, std::size_t stride) {
         hadamard_forward(x, spec.hadamard, stride, signs);
       });
     }
     clip(spec, copy);
   }
   const float* source = copy.empty() ? data.data() : copy.data();
-  if (spec.element.bits <= 8) q.codes.resize(rows * cols);
-  if (detail::quantize_blocks_fast(q, source, options)) return q;
+  q.codes.resize(spec.element.bits <= 8 ? rows * cols : 0);
+  q.wide_codes.resize(spec.element.bits <= 8 ? 0 : rows * cols);
+  if (detail::quantize_blocks_fast(q, source, options)) return;
 
   const GlobalScopes scopes{spec.global, global_scopes_per_row(spec, q.grid)};
   const std::vector<GlobalFactor> g = global_factors(spec, source, rows, cols, scopes);
@@ -241,22 +258,32 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
   if (spec.element.bits <= 8) {
     quantize_blocks(q, source, g, scopes, options, q.codes.data());
   } else {
-    q.wide_codes.resize(rows * cols);
     quantize_blocks(q, source, g, scopes, options, q.wide_codes.data());
   }
-  return q;
 }
 
 std::vector<float> dequantize(const QuantizedTensor& q) {
+  std::vector<float> out(q.rows * q.cols);
+  dequantize_into(q, out);
+  return out;
+}
+
+void dequantize_into(const QuantizedTensor& q, std::span<float> result) {
+  if (result.size() != q.rows * q.cols) {
+    throw std::invalid_argument("dequantize: " + std::to_string(result.size()) +
+                                " elements for a tensor of " + std::to_string(q.rows * q.cols));
+  }
   const BlockGrid& grid = q.grid;
-  std::vector<float> out(grid.rows * grid.cols);
+  const bool cropped = grid.rows != q.rows || grid.cols != q.cols;
+  std::vector<float> padded_values(cropped ? grid.rows * grid.cols : 0);
+  float* const out = cropped ? padded_values.data() : result.data();
   const GlobalScopes scopes{q.spec.global, global_scopes_per_row(q.spec, grid)};
   const std::size_t blocks = grid.blocks();
 #pragma omp parallel for schedule(static)
   for (std::size_t n = 0; n < blocks; ++n) {
-    const BlockView v = block_view(grid, out.data(), n / grid.grid_cols, n % grid.grid_cols);
-    const BlockScale b = scale_from_code(q.spec, q.scale_codes[n],
-                                         q.zero_points.empty() ? 0 : q.zero_points[n]);
+    const BlockView v = block_view(grid, out, n / grid.grid_cols, n % grid.grid_cols);
+    const BlockScale b =
+        scale_from_code(q.spec, q.scale_codes[n], q.zero_points.empty() ? 0 : q.zero_points[n]);
     GlobalFactor g;
     if (!q.global.empty()) {
       g.decode = q.global[scopes.index(n / grid.grid_cols * grid.block_rows,
@@ -275,16 +302,13 @@ std::vector<float> dequantize(const QuantizedTensor& q) {
       hadamard_inverse(x, q.spec.hadamard, stride, signs);
     });
   }
-  const bool cropped = grid.rows != q.rows || grid.cols != q.cols;
-  if (!cropped && q.spec.prescale == 1.0f) return out;
-  std::vector<float> result(q.rows * q.cols);
+  if (!cropped && q.spec.prescale == 1.0f) return;
   for (std::size_t r = 0; r < q.rows; ++r) {
     for (std::size_t c = 0; c < q.cols; ++c) {
       const float y = out[r * grid.cols + c];
       result[r * q.cols + c] = q.spec.prescale == 1.0f ? y : div_rn(y, q.spec.prescale);
     }
   }
-  return result;
 }
 
 std::vector<float> fake_quantize(const QuantSpec& spec, std::span<const float> data,
@@ -299,7 +323,8 @@ ScaleMatrix scale_matrix(const QuantizedTensor& q) {
   const BlockGrid& grid = q.grid;
   const BlockShape& shape = q.spec.block;
   ScaleMatrix m;
-  // One row a block row for Rx1, col and tensor; otherwise every matrix row shows its block's scale.
+  // One row a block row for Rx1, col and tensor; otherwise every matrix row shows its block's
+  // scale.
   const bool one_per_block = shape.rows == 0 || shape.cols == 1;
   m.rows = one_per_block ? grid.grid_rows : grid.rows;
   m.cols = grid.grid_cols;
@@ -307,7 +332,8 @@ ScaleMatrix scale_matrix(const QuantizedTensor& q) {
   m.codes.reserve(m.rows * m.cols);
   for (std::size_t r = 0; r < m.rows; ++r) {
     const std::size_t i = one_per_block ? r : r / grid.block_rows;
-    for (std::size_t j = 0; j < m.cols; ++j) m.codes.push_back(q.scale_codes[i * grid.grid_cols + j]);
+    for (std::size_t j = 0; j < m.cols; ++j)
+      m.codes.push_back(q.scale_codes[i * grid.grid_cols + j]);
   }
   return m;
 }
@@ -326,7 +352,8 @@ std::vector<T> transposed(std::span<const T> m, std::size_t rows, std::size_t co
 QuantizedTensor transpose_codes(const QuantizedTensor& q) {
   const BlockShape& b = q.spec.block;
   const bool square = b.rows == b.cols;
-  const bool one_global = q.spec.global == GlobalScope::none || q.spec.global == GlobalScope::tensor;
+  const bool one_global =
+      q.spec.global == GlobalScope::none || q.spec.global == GlobalScope::tensor;
   if (!square || !one_global || q.spec.hadamard != 0) {
     throw std::invalid_argument(
         "codes transpose onto themselves only for square blocks or one scale a tensor, without "

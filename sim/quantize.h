@@ -1,6 +1,6 @@
-// Quantization of whole tensors under a QuantSpec. The reference engine is one scalar path for every
-// spec; quantize_fast.h does the common ones in vectors. Same bits for either and for any number of
-// threads.
+// Quantization of whole tensors under a QuantSpec. The reference engine is one scalar path for
+// every spec; quantize_fast.h does the common ones in vectors. Same bits for either and for any
+// number of threads.
 #pragma once
 
 #include <cstddef>
@@ -27,18 +27,18 @@ BlockGrid make_grid(const BlockShape& shape, std::size_t rows, std::size_t cols)
 /// A quantized tensor: codes, scales and what it takes to read them back.
 struct QuantizedTensor {
   QuantSpec spec;
-  std::vector<std::size_t> shape;      ///< of the input
-  std::size_t rows = 0, cols = 0;      ///< input as a matrix: leading axes folded into rows
-  BlockGrid grid;                      ///< of the stored (under a Hadamard: padded) matrix
-  std::vector<std::uint8_t> codes;     ///< formats of up to 8 bits: one code an element, row-major
-  std::vector<std::uint32_t> wide_codes;  ///< formats of more than 8 bits
+  std::vector<std::size_t> shape;   ///< of the input
+  std::size_t rows = 0, cols = 0;   ///< input as a matrix: leading axes folded into rows
+  BlockGrid grid;                   ///< of the stored (under a Hadamard: padded) matrix
+  std::vector<std::uint8_t> codes;  ///< formats of up to 8 bits: one code an element, row-major
+  std::vector<std::uint32_t> wide_codes;   ///< formats of more than 8 bits
   std::vector<std::uint32_t> scale_codes;  ///< one a block, row-major over the grid; binary32 bits
                                            ///< for fp32 and pow2 scales
   std::vector<std::int32_t> zero_points;   ///< one a block for asymmetric integers, else empty
-  std::vector<float> global;           ///< g: one for the tensor, one a row, or [rows, ceil(cols/128)]
+  std::vector<float> global;  ///< g: one for the tensor, one a row, or [rows, ceil(cols/128)]
   HadamardSigns signs = HadamardSigns::none;
-  RandomStream hadamard_stream;        ///< what the Hadamard signs were drawn from
-  std::uint64_t saturated = 0;         ///< elements scaled beyond the largest value, before clamping
+  RandomStream hadamard_stream;  ///< what the Hadamard signs were drawn from
+  std::uint64_t saturated = 0;   ///< elements scaled beyond the largest value, before clamping
 
   std::size_t stored_rows() const noexcept { return grid.rows; }
   std::size_t stored_cols() const noexcept { return grid.cols; }
@@ -55,7 +55,7 @@ enum class Engine : std::uint8_t {
 
 /// What a quantization takes besides spec and data.
 struct QuantizeOptions {
-  RandomSource random;         ///< stream (seed, stream, step ...) or words handed in
+  RandomSource random;          ///< stream (seed, stream, step ...) or words handed in
   float external_amax = -1.0f;  ///< for rule=ema; negative: the block's own amax
   Engine engine = Engine::automatic;
 };
@@ -65,10 +65,16 @@ struct QuantizeOptions {
 /// match the data.
 QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
                          std::span<const std::size_t> shape, const QuantizeOptions& options = {});
+/// The same into `out`, whose memory is used again.
+void quantize_into(const QuantSpec& spec, std::span<const float> data,
+                   std::span<const std::size_t> shape, QuantizedTensor& out,
+                   const QuantizeOptions& options = {});
 
 /// The values of a quantized tensor in the input's domain and shape: scales and global factor
 /// multiplied in, Hadamard undone, padding cropped, prescale divided out.
 std::vector<float> dequantize(const QuantizedTensor& q);
+/// The same into `out`, of rows x cols elements.
+void dequantize_into(const QuantizedTensor& q, std::span<float> out);
 
 /// dequantize(quantize(x)).
 std::vector<float> fake_quantize(const QuantSpec& spec, std::span<const float> data,
@@ -86,7 +92,8 @@ ScaleMatrix scale_matrix(const QuantizedTensor& q);
 
 /// Where the operand of a transposed product comes from (formats.md 4.3).
 enum class TransposeSource : std::uint8_t {
-  high_precision,  ///< the original values, quantized again along the other axis (no double rounding)
+  high_precision,  ///< the original values, quantized again along the other axis (no double
+                   ///< rounding)
   quantized,       ///< the dequantized values, quantized again (double rounding, for ablation)
   codes,           ///< the same codes and scales, transposed; needs square blocks or one scale
 };

@@ -1,5 +1,5 @@
-// What a quantization decides before it looks at blocks: matrix, padding, grid, scopes of the global
-// factor. Shared by the CPU engine and its GPU twin.
+// What a quantization decides before it looks at blocks: matrix, padding, grid, scopes of the
+// global factor. Shared by the CPU engine and its GPU twin.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,10 @@ inline bool runs_along_rows(const QuantSpec& spec) {
 QuantizedTensor plan_quantization(const QuantSpec& spec, std::size_t size,
                                   std::span<const std::size_t> shape,
                                   const QuantizeOptions& options);
+/// The same into `q`, whose memory is used again.
+void plan_quantization_into(const QuantSpec& spec, std::size_t size,
+                            std::span<const std::size_t> shape, const QuantizeOptions& options,
+                            QuantizedTensor& q);
 
 /// Global factors a row of the stored matrix has (1, or one a span of 128 columns).
 std::size_t global_scopes_per_row(const QuantSpec& spec, const BlockGrid& grid);
