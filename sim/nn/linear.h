@@ -49,7 +49,7 @@ class Linear : public Module {
   /// dy [..., out] -> dx [..., in].
   void backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) override;
   /// The same without dx, for a model's first layer.
-  void backward_weights(const StepContext& ctx, const Tensor& dy);
+  virtual void backward_weights(const StepContext& ctx, const Tensor& dy);
   void collect(std::vector<Param*>& out) override;
   /// Slots' state that a checkpoint keeps (delayed maxima, hooks).
   virtual void state(std::vector<std::pair<std::string, Tensor*>>& out);
