@@ -1,20 +1,5 @@
 #include "data/user_format.h"
 
-#include <stdexcept>
-
-namespace {
-[[noreturn]] void refuse_toml() { throw std::logic_error("unexpected text"); }
-}  // namespace
-
-// toml++ 3.3 takes some things for granted that foreign text can break (a line of '[' does):
-// asserts in debug builds, undefined behaviour in others. Here they end as an error in every build,
-// for which the parser must be compiled into this file.
-#undef NDEBUG
-#undef TOML_HEADER_ONLY
-#define TOML_HEADER_ONLY 1
-#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : refuse_toml())
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -24,6 +9,7 @@ namespace {
 
 #include "data/byte_source.h"
 #include "data/error.h"
+#include "data/toml_text.h"
 #include "formats/names.h"
 
 namespace fp4lab {
@@ -266,21 +252,10 @@ class TableReader {
 }  // namespace
 
 std::vector<UserFormatSpec> parse_user_formats(std::string_view text, const std::string& name) {
-  toml::table root;
-  try {
-    root = toml::parse(text, name);
-  } catch (const toml::parse_error& error) {
-    const auto at = error.source().begin;
-    throw InputError(name + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": " +
-                     printable(error.description(), 160));
-  } catch (const std::logic_error&) {
-    throw InputError(name + ": not TOML; [[format]] tables with key = value lines are");
-  }
+  const toml::table root =
+      parse_toml(text, name, "[[format]] tables with key = value lines are");
   static constexpr std::array<std::string_view, 1> kTop{"format"};
-  const auto place = [&](const toml::source_region& region) {
-    return name + ":" + std::to_string(region.begin.line) + ":" +
-           std::to_string(region.begin.column) + ": ";
-  };
+  const auto place = [&](const toml::source_region& region) { return toml_place(name, region); };
   for (const auto& [key, node] : root) {
     if (key.str() != "format") {
       throw InputError(place(key.source()) + "unknown key '" + printable(key.str(), 40) + "'" +
