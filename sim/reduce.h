@@ -16,26 +16,32 @@
 #include <cstdint>
 #include <span>
 
-#include "formats/host_device.h"
+#include "sim/math/f64.h"
 
 namespace fp4lab {
 
 inline constexpr std::size_t kSumBlock = 1024;  ///< terms of a block
 inline constexpr std::size_t kSumLanes = 32;    ///< lanes of a block
 
-/// The sum of lane `lane` over the terms first ... last - 1 of one block; term(i) is a double.
+/// One binary64 addition that no compiler flag of the device side fuses with a term's product.
+FP4LAB_HD constexpr double add_f64(double a, double b) noexcept {
+  return (math::detail::F64{a} + math::detail::F64{b}).v;
+}
+
+/// The sum of lane `lane` over the terms first ... last - 1 of one block; term(i) is a double
+/// (in kernels: a functor that is host and device code).
 template <class Term>
 FP4LAB_HD constexpr double lane_sum(std::size_t lane, std::size_t first, std::size_t last,
                                     const Term& term) {
   double s = 0.0;
-  for (std::size_t i = first + lane; i < last; i += kSumLanes) s += term(i);
+  for (std::size_t i = first + lane; i < last; i += kSumLanes) s = add_f64(s, term(i));
   return s;
 }
 
 /// Folds 32 lanes into one; `lane` is overwritten. (A warp does the same by shuffling down.)
 FP4LAB_HD constexpr double fold_lanes(double* lane) noexcept {
   for (std::size_t h = kSumLanes / 2; h != 0; h /= 2) {
-    for (std::size_t j = 0; j < h; ++j) lane[j] += lane[j + h];
+    for (std::size_t j = 0; j < h; ++j) lane[j] = add_f64(lane[j], lane[j + h]);
   }
   return lane[0];
 }
@@ -54,7 +60,8 @@ class PairwiseSum {
  public:
   FP4LAB_HD constexpr void add(double block) noexcept {
     int level = 0;
-    for (std::uint64_t n = blocks_; (n & 1) != 0; n >>= 1) block = pending_[level++] + block;
+    for (std::uint64_t n = blocks_; (n & 1) != 0; n >>= 1)
+      block = add_f64(pending_[level++], block);
     pending_[level] = block;
     ++blocks_;
   }
@@ -64,7 +71,7 @@ class PairwiseSum {
     int level = 0;
     for (std::uint64_t n = blocks_; n != 0; n >>= 1, ++level) {
       if ((n & 1) == 0) continue;
-      s = any ? pending_[level] + s : pending_[level];
+      s = any ? add_f64(pending_[level], s) : pending_[level];
       any = true;
     }
     return s;

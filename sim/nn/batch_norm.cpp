@@ -4,6 +4,7 @@
 
 #include "sim/math.h"
 #include "sim/nn/norm.h"
+#include "sim/nn/norm_body.h"
 #include "sim/nn/row_tiles.h"
 #include "sim/reduce.h"
 

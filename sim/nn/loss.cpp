@@ -25,7 +25,7 @@ float factor(double scale, double count) { return count == 0 ? 0.0f : round_sum(
 void scaled_difference(float k, std::span<const float> a, std::span<const float> b,
                        std::span<float> out) {
   in_chunks(a.size(), [&](std::size_t at, std::size_t n) {
-    for (std::size_t i = at; i < at + n; ++i) out[i] = canonical(k * (a[i] - b[i]));
+    for (std::size_t i = at; i < at + n; ++i) out[i] = scaled_difference(k, a[i], b[i]);
   });
 }
 
@@ -89,9 +89,9 @@ void SoftmaxCrossEntropy::backward(float scale, Tensor& dlogits) const {
         std::fill(g.begin(), g.end(), 0.0f);
         continue;
       }
-      for (std::size_t c = 0; c < columns; ++c) g[c] = canonical(k * (p[c] - off));
+      for (std::size_t c = 0; c < columns; ++c) g[c] = scaled_difference(k, p[c], off);
       const auto target = static_cast<std::size_t>(targets_[r]);
-      g[target] = canonical(k * (p[target] - on));
+      g[target] = scaled_difference(k, p[target], on);
     }
   });
 }

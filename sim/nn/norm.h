@@ -14,25 +14,9 @@
 
 #include <string>
 
-#include "sim/fma.h"
 #include "sim/nn/module.h"
 
 namespace fp4lab::nn {
-
-/// fl(d r).
-FP4LAB_HD constexpr float norm_scaled(float d, float r) noexcept { return mul_rn(d, r); }
-FP4LAB_HD constexpr float rms_norm_out(float h, float gain) noexcept {
-  return canonical(mul_rn(h, gain));
-}
-FP4LAB_HD constexpr float layer_norm_out(float h, float gain, float bias) noexcept {
-  return canonical(add_rn(mul_rn(h, gain), bias));
-}
-FP4LAB_HD constexpr float rms_norm_dx(float u, float h, float b, float r) noexcept {
-  return canonical(mul_rn(r, sub_rn(u, mul_rn(h, b))));
-}
-FP4LAB_HD constexpr float layer_norm_dx(float u, float h, float a, float b, float r) noexcept {
-  return canonical(mul_rn(r, sub_rn(sub_rn(u, a), mul_rn(h, b))));
-}
 
 /// y = gain x / sqrt(mean x^2 + eps) for each row of `dim` numbers. The gain starts at 1.
 class RmsNorm final : public Module {
