@@ -45,15 +45,14 @@ FP4LAB_MATH_INLINE float gelu_derivative(float x) noexcept {
   return or_nan(static_cast<float>(select(negative, down, up).v), is_nan(x));
 }
 
-/// s (1 + x (1 - s)) with s = sigmoid(x); 1 - s = sigmoid(-x) without cancellation.
+/// s (1 + x (1 - s)) with s = sigmoid(x) in binary64, from the parts that silu itself is made of.
 FP4LAB_MATH_INLINE float silu_derivative(float x) noexcept {
   using namespace math::detail;
-  const F64 c = clamp(widen(x), -120.0, 120.0);
-  const ExpParts e = exp_parts(c);
-  const F64 t = e.t + e.t * e.p;  // e^x
-  const F64 rest = 1.0 / (1.0 + t);
-  const F64 s = t * rest;
-  return or_nan(static_cast<float>((s * (1.0 + c * rest)).v), is_nan(x));
+  const F64 wide = at_least(widen(x), -120.0);
+  const Sum parts = sigmoid_sum(wide);
+  const F64 s = parts.hi + parts.lo;
+  const F64 c = at_most(wide, 120.0);  // beyond, it has reached 0 or 1
+  return or_nan(static_cast<float>((s * (1.0 + c * (1.0 - s))).v), is_nan(x));
 }
 
 /// 1 - tanh(x)^2 = 4 E / (E + 1)^2 with E = e^(2|x|).
@@ -92,10 +91,9 @@ FP4LAB_MATH_INLINE float activation_derivative(float x) noexcept {
   if constexpr (kKind == Activation::tanh) return tanh_derivative(x);
   if constexpr (kKind == Activation::sigmoid) return sigmoid_derivative(x);
 }
-/// dx = fl(dy f'(x)).
-template <Activation kKind>
-FP4LAB_MATH_INLINE float activation_backward(float x, float dy) noexcept {
-  return canonical(mul_rn(dy, activation_derivative<kKind>(x)));
+/// dx = fl(dy slope), slope = f'(x).
+FP4LAB_MATH_INLINE float activation_backward(float slope, float dy) noexcept {
+  return canonical(mul_rn(dy, slope));
 }
 
 }  // namespace fp4lab::nn

@@ -99,6 +99,14 @@ BENCHMARK_CAPTURE(activation, silu, Activation::silu, false)->UseRealTime();
 BENCHMARK_CAPTURE(activation, silu_backward, Activation::silu, true)->UseRealTime();
 BENCHMARK_CAPTURE(activation, relu, Activation::relu, false)->UseRealTime();
 
+void activation_with_slope(benchmark::State& state, Activation kind) {
+  const Tensor x = ramp({kRows, 512});
+  Tensor y(x.shape()), slope(x.shape());
+  measure(state, x.size() * 12, [&] { activate(kind, x.span(), y.span(), slope.span()); });
+}
+BENCHMARK_CAPTURE(activation_with_slope, gelu, Activation::gelu)->UseRealTime();
+BENCHMARK_CAPTURE(activation_with_slope, silu, Activation::silu)->UseRealTime();
+
 void residual_add(benchmark::State& state) {
   const Tensor a = ramp({kRows, 128}), b = ramp({kRows, 128});
   Tensor y(a.shape());

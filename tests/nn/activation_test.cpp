@@ -113,23 +113,38 @@ TEST(Activation, LimitsAndNan) {
   EXPECT_EQ(bits(relu(-0.0f)), 0u);
 }
 
+template <Activation kKind>
+void check_bits(const Tensor& x, const Tensor& dy, const std::string& name) {
+  Tensor y(x.shape()), both(x.shape()), slope(x.shape()), dx(x.shape()), via_slope(x.shape());
+  activate(kKind, x.span(), y.span());
+  activate(kKind, x.span(), both.span(), slope.span());
+  activate_backward(kKind, x.span(), dy.span(), dx.span());
+  activate_backward(slope.span(), dy.span(), via_slope.span());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const float d = activation_derivative<kKind>(x[i]);
+    ASSERT_EQ(bits(y[i]), bits(activate<kKind>(x[i]))) << name;
+    ASSERT_EQ(bits(slope[i]), bits(d)) << name;
+    ASSERT_EQ(bits(dx[i]), bits(activation_backward(d, dy[i]))) << name;
+  }
+  EXPECT_TRUE(same_bits(y, both)) << name;
+  EXPECT_TRUE(same_bits(dx, via_slope)) << name;
+  Tensor in_place = x;
+  activate(kKind, in_place.span(), y.span(), in_place.span());
+  EXPECT_TRUE(same_bits(in_place, slope)) << name;
+}
+
 TEST(Activation, BitsOfArraysAreThoseOfTheBody) {
   const Tensor x = random_tensor({40003}, 13, 3.0), dy = random_tensor({40003}, 14);
   for (const auto& [set, name] : instruction_sets()) {
     const InForce in_force(set);
-    Tensor y(x.shape()), dx(x.shape());
-    activate(Activation::gelu, x.span(), y.span());
-    activate_backward(Activation::gelu, x.span(), dy.span(), dx.span());
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      ASSERT_EQ(bits(y[i]), bits(activate<Activation::gelu>(x[i]))) << name;
-      ASSERT_EQ(bits(dx[i]), bits(activation_backward<Activation::gelu>(x[i], dy[i]))) << name;
-    }
-    activate_backward(Activation::silu, x.span(), dy.span(), dx.span());
+    check_bits<Activation::relu>(x, dy, name);
+    check_bits<Activation::gelu>(x, dy, name);
+    check_bits<Activation::silu>(x, dy, name);
+    check_bits<Activation::tanh>(x, dy, name);
+    check_bits<Activation::sigmoid>(x, dy, name);
+    Tensor y(x.shape());
     add(x.span(), dy.span(), y.span());
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      ASSERT_EQ(bits(dx[i]), bits(activation_backward<Activation::silu>(x[i], dy[i]))) << name;
-      ASSERT_EQ(y[i], x[i] + dy[i]);
-    }
+    for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], x[i] + dy[i]);
   }
 }
 
