@@ -43,7 +43,11 @@ void SwiGlu::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   up_.forward(ctx, x, u_);
   s_.resize(g_.shape());
   h_.resize(g_.shape());
-  activate(Activation::silu, g_.span(), s_.span());
+  if (ctx.training) {
+    activate(Activation::silu, g_.span(), s_.span(), g_.span());  // g keeps the slope
+  } else {
+    activate(Activation::silu, g_.span(), s_.span());
+  }
   multiply(s_.span(), u_.span(), h_.span());
   down_.forward(ctx, h_, y);
 }
@@ -52,7 +56,7 @@ void SwiGlu::backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) {
   down_.backward(ctx, dy, dh_);
   multiply(dh_.span(), s_.span(), h_.span());  // d up
   multiply(dh_.span(), u_.span(), dh_.span());
-  activate_backward(Activation::silu, g_.span(), dh_.span(), dh_.span());
+  activate_backward(g_.span(), dh_.span(), dh_.span());
   up_.backward(ctx, h_, part_);
   gate_.backward(ctx, dh_, dx);
   add(dx.span(), part_.span(), dx.span());
@@ -77,13 +81,17 @@ MlpBlock::MlpBlock(BuildContext& build, const std::string& name, int block, std:
 void MlpBlock::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   up_.forward(ctx, x, h_);
   a_.resize(h_.shape());
-  activate(Activation::gelu, h_.span(), a_.span());
+  if (ctx.training) {
+    activate(Activation::gelu, h_.span(), a_.span(), h_.span());  // h keeps the slope
+  } else {
+    activate(Activation::gelu, h_.span(), a_.span());
+  }
   down_.forward(ctx, a_, y);
 }
 
 void MlpBlock::backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) {
   down_.backward(ctx, dy, da_);
-  activate_backward(Activation::gelu, h_.span(), da_.span(), da_.span());
+  activate_backward(h_.span(), da_.span(), da_.span());
   up_.backward(ctx, da_, dx);
 }
 
