@@ -1,7 +1,6 @@
 #include "sim/block_exact.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "sim/fma.h"
 #include "sim/scratch.h"
@@ -12,67 +11,6 @@ namespace {
 /// Quads of a range of segments: a panel of B of that depth (32 KiB) stays in the first cache.
 constexpr std::size_t kDepth = 256;
 
-/// The segments as quads of four k.
-struct Quads {
-  std::vector<std::uint32_t> ends;  ///< quads up to the end of each segment
-  std::vector<std::size_t> k_ends;  ///< k at the end of each segment
-  bool contiguous = true;           ///< quad q is k = 4 q ..: all segments but the last fill theirs
-  std::vector<std::size_t> scale_a, scale_b;  ///< where a row's scale of each segment lies
-  std::size_t total() const { return ends.empty() ? 0 : ends.back(); }
-
-  Quads(const std::vector<std::size_t>& segment_ends, const ScaleGrid& a, const ScaleGrid& b)
-      : k_ends(segment_ends) {
-    std::size_t at = 0, quads = 0;
-    for (const std::size_t end : k_ends) {
-      scale_a.push_back(at / a.k_span * a.k_step);
-      scale_b.push_back(at / b.k_span * b.k_step);
-      contiguous = contiguous && at % 4 == 0;
-      quads += ceil_div(end - at, 4);
-      ends.push_back(static_cast<std::uint32_t>(quads));
-      at = end;
-    }
-  }
-};
-
-/// Integers plus an offset (modulo 256) by byte.
-struct ByteTable {
-  alignas(16) std::int8_t values[256];
-  ByteTable(const IntegerFactor& f, int offset) {
-    for (int c = 0; c < 256; ++c) {
-      const int v = f.table == nullptr ? c : f.table[c];
-      values[c] = static_cast<std::int8_t>(static_cast<std::uint8_t>(v + offset));
-    }
-  }
-};
-
-/// Integers of one row, `k` of them and 4 zeros behind.
-void decode_row(const IntegerFactor& f, const ByteTable& table, std::size_t row, std::int8_t* to) {
-  const std::uint8_t* bytes = f.bytes + row * f.stride;
-  if (f.nibbles) {
-    look_up_nibbles(bytes, f.k, table.values, to);
-  } else {
-    for (std::size_t k = 0; k < f.k; ++k) to[k] = table.values[bytes[k]];
-  }
-  std::memset(to + f.k, 0, 4);
-}
-
-/// Puts a row's quads at to, to + step ...; quads that a segment cuts are filled with zeros.
-void place_quads(const Quads& quads, const std::int8_t* row, std::size_t step, std::int8_t* to) {
-  if (quads.contiguous) {
-    for (std::size_t q = 0; q < quads.total(); ++q, to += step) std::memcpy(to, row + 4 * q, 4);
-    return;
-  }
-  std::size_t at = 0;
-  for (const std::size_t end : quads.k_ends) {
-    for (; at < end; to += step) {
-      const std::size_t n = std::min<std::size_t>(4, end - at);
-      std::memset(to, 0, 4);
-      std::memcpy(to, row + at, n);
-      at += n;
-    }
-  }
-}
-
 /// Memory of one product, kept by the thread that asked for it.
 struct Packed {
   Scratch<std::int8_t> a;
@@ -81,50 +19,27 @@ struct Packed {
   Scratch<float> scale_a, scale_b, global_a, global_b;
 };
 
-/// A block of A: quads, what the offset of B adds to the dots (negated), scales times `weight`.
-void pack_a(const IntegerFactor& a, const ByteTable& table, const Quads& quads, std::size_t block,
-            int offset, float weight, const BlockExactTile& t, std::int8_t* row_buffer) {
-  const std::size_t segments = quads.ends.size(), i0 = block * kBlockRows;
-  auto* to = const_cast<std::int8_t*>(t.a) + i0 * quads.total() * 4;
-  auto* start = const_cast<std::int32_t*>(t.start) + i0 * segments;
-  auto* scale = const_cast<float*>(t.scale_a) + i0 * segments;
-  for (std::size_t r = 0; r < kBlockRows; ++r) {
-    if (i0 + r >= a.rows) {
-      for (std::size_t q = 0; q < quads.total(); ++q)
-        std::memset(to + (q * kBlockRows + r) * 4, 0, 4);
-      for (std::size_t s = 0; s < segments; ++s) {
-        start[s * kBlockRows + r] = 0;
-        scale[s * kBlockRows + r] = 0.0f;
-      }
-      continue;
-    }
-    decode_row(a, table, i0 + r, row_buffer);
-    place_quads(quads, row_buffer, 4 * kBlockRows, to + 4 * r);
-    const float* scales = a.scales.data + (i0 + r) / a.scales.row_span * a.scales.row_step;
-    std::size_t k = 0;
-    for (std::size_t s = 0; s < segments; ++s) {
-      scale[s * kBlockRows + r] = mul_rn(scales[quads.scale_a[s]], weight);
-      std::int32_t sum = 0;
-      for (; k < quads.k_ends[s]; ++k) sum += row_buffer[k];
-      start[s * kBlockRows + r] = -offset * sum;
-    }
+/// Where the scale of each segment lies in a row of scales.
+std::vector<std::size_t> scale_places(const std::vector<std::size_t>& ends, const ScaleGrid& g) {
+  std::vector<std::size_t> places;
+  std::size_t at = 0;
+  for (const std::size_t end : ends) {
+    places.push_back(at / g.k_span * g.k_step);
+    at = end;
   }
+  return places;
 }
 
-/// A panel of B: quads of integers plus the offset, scales.
-void pack_b(const IntegerFactor& b, const ByteTable& table, const Quads& quads, std::size_t panel,
-            const BlockExactTile& t, std::int8_t* row_buffer) {
-  const std::size_t segments = quads.ends.size(), j0 = panel * kPanelCols;
-  auto* to =
-      reinterpret_cast<std::int8_t*>(const_cast<std::uint8_t*>(t.b)) + j0 * quads.total() * 4;
-  auto* scale = const_cast<float*>(t.scale_b) + j0 * segments;
-  for (std::size_t r = 0; r < kPanelCols; ++r) {
-    // Lanes beyond the last column repeat it.
-    const std::size_t row = std::min(j0 + r, b.rows - 1);
-    decode_row(b, table, row, row_buffer);
-    place_quads(quads, row_buffer, 4 * kPanelCols, to + 4 * r);
-    const float* scales = b.scales.data + row / b.scales.row_span * b.scales.row_step;
-    for (std::size_t s = 0; s < segments; ++s) scale[s * kPanelCols + r] = scales[quads.scale_b[s]];
+/// to[s * width + r] = weight times the scale of row0 + r in segment s; rows beyond the last repeat
+/// it.
+void pack_scales(const IntegerFactor& f, const std::vector<std::size_t>& places, std::size_t row0,
+                 std::size_t width, float weight, float* to) {
+  for (std::size_t r = 0; r < width; ++r) {
+    const std::size_t row = std::min(row0 + r, f.rows - 1);
+    const float* scales = f.scales.data + row / f.scales.row_span * f.scales.row_step;
+    for (std::size_t s = 0; s < places.size(); ++s) {
+      to[s * width + r] = mul_rn(scales[places[s]], weight);
+    }
   }
 }
 
@@ -230,18 +145,24 @@ void block_exact_product(const IntegerFactor& a, const IntegerFactor& b,
   }
   if (!block_exact_tile({})) return scalar_product(a, b, ends, pow2_f64(unit), y);
 
-  const Quads quads(ends, a.scales, b.scales);
+  const QuadLayout quads(ends);
   const std::size_t segments = ends.size(), total = quads.total();
   const Tiling tile(m, n, m * n * a.k);
   const std::size_t blocks = ceil_div(m, kBlockRows), panels = ceil_div(n, kPanelCols);
   const std::size_t padded_m = blocks * kBlockRows, padded_n = panels * kPanelCols;
   static thread_local Packed memory;
+  std::int8_t* packed_a = memory.a.at_least(padded_m * total * 4);
+  std::uint8_t* packed_b = memory.b.at_least(padded_n * total * 4);
+  std::int32_t* start = memory.start.at_least(padded_m * segments);
+  float* scale_a = memory.scale_a.at_least(padded_m * segments);
+  float* scale_b = memory.scale_b.at_least(padded_n * segments);
+  const auto places_a = scale_places(ends, a.scales), places_b = scale_places(ends, b.scales);
   BlockExactTile whole;
-  whole.a = memory.a.at_least(padded_m * total * 4);
-  whole.b = memory.b.at_least(padded_n * total * 4);
-  whole.start = memory.start.at_least(padded_m * segments);
-  whole.scale_a = memory.scale_a.at_least(padded_m * segments);
-  whole.scale_b = memory.scale_b.at_least(padded_n * segments);
+  whole.a = packed_a;
+  whole.b = packed_b;
+  whole.start = start;
+  whole.scale_a = scale_a;
+  whole.scale_b = scale_b;
   if (!a.global.empty() || !b.global.empty()) {
     float* ga = memory.global_a.at_least(padded_m);
     float* gb = memory.global_b.at_least(padded_n);
@@ -258,8 +179,7 @@ void block_exact_product(const IntegerFactor& a, const IntegerFactor& b,
   // Unsigned bytes for B: an offset that makes its integers positive.
   const int offset = b.largest;
   const ByteTable table_a(a, 0), table_b(b, offset);
-  const int pair = 2 * (2 * offset) * a.largest;
-  whole.pair_quads = pair == 0 ? 32767 : static_cast<std::size_t>(32767 / pair);
+  whole.pair_quads = pair_quads(a, b);
   const bool fold = scales_take_unit(a, b, unit);
   const float weight = fold ? pow2_f32(unit) : 1.0f;
   whole.unit = fold ? 1.0f : pow2_f32(unit);
@@ -269,10 +189,18 @@ void block_exact_product(const IntegerFactor& a, const IntegerFactor& b,
     static thread_local Scratch<std::int8_t> row_memory;
     std::int8_t* row_buffer = row_memory.at_least(a.k + 4);
 #pragma omp for schedule(static) nowait
-    for (std::size_t p = 0; p < panels; ++p) pack_b(b, table_b, quads, p, whole, row_buffer);
+    for (std::size_t p = 0; p < panels; ++p) {
+      const std::size_t j = p * kPanelCols;
+      pack_panel(b, table_b, quads, p, packed_b + j * total * 4, row_buffer);
+      pack_scales(b, places_b, j, kPanelCols, 1.0f, scale_b + j * segments);
+    }
 #pragma omp for schedule(static)
-    for (std::size_t i = 0; i < blocks; ++i)
-      pack_a(a, table_a, quads, i, offset, weight, whole, row_buffer);
+    for (std::size_t block = 0; block < blocks; ++block) {
+      const std::size_t i = block * kBlockRows;
+      pack_block(a, table_a, quads, block, offset, packed_a + i * total * 4, start + i * segments,
+                 row_buffer);
+      pack_scales(a, places_a, i, kBlockRows, weight, scale_a + i * segments);
+    }
 #pragma omp for collapse(2) schedule(dynamic)
     for (std::size_t tm = 0; tm < tile.tiles_m; ++tm) {
       for (std::size_t tn = 0; tn < tile.tiles_n; ++tn) {

@@ -12,184 +12,16 @@
 #define HWY_TARGET_INCLUDE "sim/block_exact_simd.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
-#if HWY_ARCH_X86 && !defined(FP4LAB_CPU_VNNI)
-#define FP4LAB_CPU_VNNI
-#include <cpuid.h>
-namespace fp4lab::detail {
-/// Byte dot products: in 512-bit vectors, and in 256-bit vectors without AVX-512. Highway 1.0 has
-/// neither the operation nor a target that always has the instruction.
-struct CpuVnni {
-  bool wide = false, narrow = false;
-  CpuVnni() {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0) wide = (c >> 11 & 1u) != 0;
-    if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) narrow = (a >> 4 & 1u) != 0;
-  }
-};
-inline const CpuVnni& cpu_vnni() {
-  static const CpuVnni found;
-  return found;
-}
-}  // namespace fp4lab::detail
-#endif
+#include "sim/simd/byte_dots-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fp4lab::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Instruction sets whose MulAdd is one rounding; scalable vectors cannot be kept in arrays.
-#if HWY_NATIVE_FMA && (HWY_ARCH_X86 || HWY_TARGET == HWY_NEON)
+// Instruction sets whose MulAdd is one rounding.
+#if HWY_NATIVE_FMA && defined(FP4LAB_BYTE_DOTS)
 
-using DF = hn::CappedTag<float, 16>;
-using DI = hn::RebindToSigned<DF>;
-using D16 = hn::Repartition<std::int16_t, DI>;
-using D8 = hn::Repartition<std::uint8_t, DI>;
-using VF = hn::Vec<DF>;
-using VI = hn::Vec<DI>;
-using V16 = hn::Vec<D16>;
-constexpr std::size_t kLanes = hn::MaxLanes(DF());
-constexpr std::size_t kRows = kBlockRows, kPanel = kPanelCols;
-
-/// Rows and vectors that a kernel keeps in registers.
-constexpr int kMost = kLanes == 16 ? 12 : 6;
-constexpr int kVectors = 2;
-
-HWY_INLINE VI Quad(const std::int8_t* a) {
-  std::int32_t v;
-  std::memcpy(&v, a, sizeof v);
-  return hn::Set(DI(), v);
-}
-
-#if HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
-#define FP4LAB_X86_DOTS 1
-/// One instruction: 32-bit lanes += sums of four products of an unsigned and a signed byte.
-struct QuadDot {
-  template <int R, int C>
-  static HWY_INLINE void Step(const std::int8_t* a, const std::uint8_t* b, VI (&s)[R][C]) {
-    VI x[C];
-    HWY_UNROLL(16)
-    for (int c = 0; c < C; ++c) {
-      x[c] = hn::BitCast(DI(), hn::LoadU(D8(), b + static_cast<std::size_t>(c) * 4 * kLanes));
-    }
-    HWY_UNROLL(16)
-    for (int r = 0; r < R; ++r) {
-      const VI f = Quad(a + 4 * r);
-      HWY_UNROLL(16)
-      for (int c = 0; c < C; ++c) {
-#if HWY_TARGET == HWY_AVX2
-        asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s[r][c].raw) : "x"(x[c].raw), "x"(f.raw));
-#else
-        asm("vpdpbusd %2, %1, %0" : "+v"(s[r][c].raw) : "v"(x[c].raw), "v"(f.raw));
-#endif
-      }
-    }
-  }
-  template <int N, int R, int C>
-  static HWY_INLINE void Steps(const std::int8_t* a, const std::uint8_t* b, VI (&s)[R][C]) {
-    HWY_UNROLL(8)
-    for (int n = 0; n < N; ++n) Step<R, C>(a + n * 4 * kRows, b + n * 4 * kPanel, s);
-  }
-  template <int R, int C>
-  static HWY_INLINE void Run(const std::int8_t* a, const std::uint8_t* b, std::size_t quads,
-                             std::size_t, VI (&s)[R][C]) {
-    // Without a loop for the segments of 16 and 32 that hardware formats have.
-    if (R == kMost && quads == 8) return Steps<8, R, C>(a, b, s);
-    if (R == kMost && quads == 4) return Steps<4, R, C>(a, b, s);
-    for (std::size_t q = 0; q < quads; ++q, a += 4 * kRows, b += 4 * kPanel) Step<R, C>(a, b, s);
-  }
-};
-
-HWY_INLINE V16 SumsOfPairs(VI unsigned_bytes, VI signed_bytes) {
-#if HWY_TARGET == HWY_AVX2
-  return V16{_mm256_maddubs_epi16(unsigned_bytes.raw, signed_bytes.raw)};
-#else
-  return V16{_mm512_maddubs_epi16(unsigned_bytes.raw, signed_bytes.raw)};
-#endif
-}
-HWY_INLINE VI AddNeighbours(V16 v, VI sum) {
-  VI unused = hn::Zero(DI());
-  return hn::ReorderWidenMulAccumulate(DI(), v, hn::Set(D16(), std::int16_t{1}), sum, unused);
-}
-
-/// Sums of two products in 16 bits, added there for as many quads as fit, then widened.
-struct PairDot {
-  template <int R, int C>
-  static HWY_INLINE void Run(const std::int8_t* a, const std::uint8_t* b, std::size_t quads,
-                             std::size_t most, VI (&s)[R][C]) {
-    const DI d;
-    for (std::size_t q = 0; q < quads;) {
-      const std::size_t end = HWY_MIN(quads, q + most);
-      V16 t[R][C];
-      HWY_UNROLL(16)
-      for (int r = 0; r < R; ++r) {
-        HWY_UNROLL(16)
-        for (int c = 0; c < C; ++c) t[r][c] = hn::Zero(D16());
-      }
-      for (; q < end; ++q, a += 4 * kRows, b += 4 * kPanel) {
-        VI x[C];
-        HWY_UNROLL(16)
-        for (int c = 0; c < C; ++c) {
-          x[c] = hn::BitCast(d, hn::LoadU(D8(), b + static_cast<std::size_t>(c) * 4 * kLanes));
-        }
-        HWY_UNROLL(16)
-        for (int r = 0; r < R; ++r) {
-          const VI f = Quad(a + 4 * r);
-          HWY_UNROLL(16)
-          for (int c = 0; c < C; ++c) t[r][c] = hn::Add(t[r][c], SumsOfPairs(x[c], f));
-        }
-      }
-      HWY_UNROLL(16)
-      for (int r = 0; r < R; ++r) {
-        HWY_UNROLL(16)
-        for (int c = 0; c < C; ++c) s[r][c] = AddNeighbours(t[r][c], s[r][c]);
-      }
-    }
-  }
-};
-#endif
-
-/// Bytes widened to 16 bits: even and odd ones apart.
-struct WideDot {
-  template <int R, int C>
-  static HWY_INLINE void Run(const std::int8_t* a, const std::uint8_t* b, std::size_t quads,
-                             std::size_t, VI (&s)[R][C]) {
-    const DI d;
-    const D16 d16;
-    VI rest[R][C];
-    HWY_UNROLL(16)
-    for (int r = 0; r < R; ++r) {
-      HWY_UNROLL(16)
-      for (int c = 0; c < C; ++c) rest[r][c] = hn::Zero(d);
-    }
-    const V16 low_byte = hn::Set(d16, std::int16_t{0xFF});
-    const hn::RebindToUnsigned<D16> du;
-    for (std::size_t q = 0; q < quads; ++q, a += 4 * kRows, b += 4 * kPanel) {
-      V16 even[C], odd[C];
-      HWY_UNROLL(16)
-      for (int c = 0; c < C; ++c) {
-        const auto x = hn::LoadU(D8(), b + static_cast<std::size_t>(c) * 4 * kLanes);
-        even[c] = hn::And(hn::BitCast(d16, x), low_byte);
-        odd[c] = hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du, x)));
-      }
-      HWY_UNROLL(16)
-      for (int r = 0; r < R; ++r) {
-        const V16 f = hn::BitCast(d16, Quad(a + 4 * r));
-        const V16 f_even = hn::ShiftRight<8>(hn::ShiftLeft<8>(f)), f_odd = hn::ShiftRight<8>(f);
-        HWY_UNROLL(16)
-        for (int c = 0; c < C; ++c) {
-          s[r][c] = hn::ReorderWidenMulAccumulate(d, even[c], f_even, s[r][c], rest[r][c]);
-          s[r][c] = hn::ReorderWidenMulAccumulate(d, odd[c], f_odd, s[r][c], rest[r][c]);
-        }
-      }
-    }
-    HWY_UNROLL(16)
-    for (int r = 0; r < R; ++r) {
-      HWY_UNROLL(16)
-      for (int c = 0; c < C; ++c) s[r][c] = hn::RearrangeToOddPlusEven(s[r][c], rest[r][c]);
-    }
-  }
-};
+constexpr int kVectors = 2;  ///< of a row that registers hold
 
 /// R rows by C vectors of outputs over the tile's segments; `out` has rows of a panel's width.
 /// `a`, `b`, `start` and the scales are those of the first segment.
@@ -355,8 +187,7 @@ HWY_INLINE void TileOf(const BlockExactTile& t) {
 
 bool Tile(const BlockExactTile& t) {
 #ifdef FP4LAB_X86_DOTS
-  const bool quads = HWY_TARGET == HWY_AVX2 ? cpu_vnni().narrow : cpu_vnni().wide;
-  if (quads && (t.kind == DotKind::automatic || t.kind == DotKind::quads)) {
+  if (HasQuadDot() && (t.kind == DotKind::automatic || t.kind == DotKind::quads)) {
     TileOf<QuadDot>(t);
     return true;
   }
@@ -369,74 +200,11 @@ bool Tile(const BlockExactTile& t) {
   TileOf<WideDot>(t);
   return true;
 }
-#undef FP4LAB_X86_DOTS
-
-void LookUp(const std::uint8_t* bytes, std::size_t n, const std::int8_t* table, std::int8_t* to) {
-  const D8 d;
-  const auto entries = hn::LoadDup128(d, reinterpret_cast<const std::uint8_t*>(table));
-  const std::size_t lanes = hn::Lanes(d);
-  std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    hn::StoreU(hn::TableLookupBytes(entries, hn::LoadU(d, bytes + i)), d,
-               reinterpret_cast<std::uint8_t*>(to + i));
-  }
-  for (; i < n; ++i) to[i] = table[bytes[i]];
-}
-
-/// Sixteen rows and columns in four rounds: byte 0 of all rows, byte 1 of all rows ...
-HWY_INLINE void TransposeSixteen(const std::uint8_t* from, std::size_t stride, std::uint8_t* to,
-                                 std::size_t to_stride) {
-  const hn::FixedTag<std::uint8_t, 16> d;
-  hn::Vec<decltype(d)> x[16], z[16];
-  HWY_UNROLL(16)
-  for (std::size_t i = 0; i < 16; ++i) x[i] = hn::LoadU(d, from + i * stride);
-  HWY_UNROLL(4)
-  for (int round = 0; round < 4; ++round) {
-    // A perfect shuffle of the 256 bytes; four of them swap the halves of the index.
-    HWY_UNROLL(8)
-    for (std::size_t i = 0; i < 8; ++i) {
-      z[2 * i] = hn::InterleaveLower(d, x[i], x[i + 8]);
-      z[2 * i + 1] = hn::InterleaveUpper(d, x[i], x[i + 8]);
-    }
-    HWY_UNROLL(16)
-    for (std::size_t i = 0; i < 16; ++i) x[i] = z[i];
-  }
-  HWY_UNROLL(16)
-  for (std::size_t i = 0; i < 16; ++i) hn::StoreU(x[i], d, to + i * to_stride);
-}
-
-void Transpose(const std::uint8_t* from, std::size_t rows, std::size_t cols, std::size_t stride,
-               std::uint8_t* to, std::size_t to_stride) {
-  std::size_t c = 0;
-  for (; c + 16 <= cols; c += 16) {
-    std::size_t r = 0;
-    for (; r + 16 <= rows; r += 16) {
-      TransposeSixteen(from + r * stride + c, stride, to + c * to_stride + r, to_stride);
-    }
-    for (; r < rows; ++r) {
-      for (std::size_t i = c; i < c + 16; ++i) to[i * to_stride + r] = from[r * stride + i];
-    }
-  }
-  for (; c < cols; ++c) {
-    for (std::size_t r = 0; r < rows; ++r) to[c * to_stride + r] = from[r * stride + c];
-  }
-}
-
 #else
 
 // A fused multiply-add made of several instructions would not be one: the caller's scalar code does
 // it.
 bool Tile(const BlockExactTile&) { return false; }
-
-void LookUp(const std::uint8_t* bytes, std::size_t n, const std::int8_t* table, std::int8_t* to) {
-  for (std::size_t i = 0; i < n; ++i) to[i] = table[bytes[i]];
-}
-void Transpose(const std::uint8_t* from, std::size_t rows, std::size_t cols, std::size_t stride,
-               std::uint8_t* to, std::size_t to_stride) {
-  for (std::size_t c = 0; c < cols; ++c) {
-    for (std::size_t r = 0; r < rows; ++r) to[c * to_stride + r] = from[r * stride + c];
-  }
-}
 
 #endif
 
@@ -447,18 +215,8 @@ HWY_AFTER_NAMESPACE();
 namespace fp4lab::detail {
 
 HWY_EXPORT(Tile);
-HWY_EXPORT(LookUp);
-HWY_EXPORT(Transpose);
 
 bool block_exact_tile(const BlockExactTile& tile) { return HWY_DYNAMIC_DISPATCH(Tile)(tile); }
-void look_up_nibbles(const std::uint8_t* bytes, std::size_t n, const std::int8_t* table,
-                     std::int8_t* to) {
-  HWY_DYNAMIC_DISPATCH(LookUp)(bytes, n, table, to);
-}
-void transpose_bytes(const std::uint8_t* from, std::size_t rows, std::size_t cols,
-                     std::size_t stride, std::uint8_t* to, std::size_t to_stride) {
-  HWY_DYNAMIC_DISPATCH(Transpose)(from, rows, cols, stride, to, to_stride);
-}
 
 }  // namespace fp4lab::detail
 #endif
