@@ -13,31 +13,35 @@ namespace {
 constexpr std::size_t kDepth = 256;
 
 /// The definition, for machines whose multiply-add is not fused.
-void scalar_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y) {
+void scalar_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y,
+                    ChainStart start) {
 #pragma omp parallel for schedule(static) if (a.rows * b.rows * a.cols > 65536)
   for (std::size_t i = 0; i < a.rows; ++i) {
     for (std::size_t j = 0; j < b.rows; ++j) {
       const float* x = a.data + i * a.row_stride;
       const float* z = b.data + j * b.row_stride;
-      float s = 0.0f;
+      float& out = y.data[i * y.row_stride + j];
+      float s = start == ChainStart::zero ? 0.0f : out;
       for (std::size_t k = 0; k < a.cols; ++k) {
         s = fma_rn(x[k * a.col_stride], z[k * b.col_stride], s);
       }
-      y.data[i * y.row_stride + j] = canonical(s);
+      out = canonical(s);
     }
   }
 }
 
 }  // namespace
 
-void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y) {
+void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y,
+                       ChainStart start) {
   const std::size_t m = a.rows, n = b.rows, k = a.cols;
   if (m == 0 || n == 0) return;
+  if (k == 0 && start == ChainStart::y) return;
   if (k == 0) {
     for (std::size_t i = 0; i < m; ++i) std::fill_n(y.data + i * y.row_stride, n, 0.0f);
     return;
   }
-  if (!fma_pack(a, 0, 0, 0, 0, nullptr)) return scalar_product(a, b, y);
+  if (!fma_pack(a, 0, 0, 0, 0, nullptr)) return scalar_product(a, b, y, start);
 
   static thread_local Scratch<float> b_memory;
   const std::size_t panels = ceil_div(n, kPanelCols), panel_stride = k * kPanelCols;
@@ -69,7 +73,7 @@ void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMa
             fma_pack(a, i0 + r, kBlockRows, k0, t.depth, packed_a + r * t.depth);
           }
           t.b = packed_b + j0 / kPanelCols * panel_stride + k0 * kPanelCols;
-          t.first = k0 == 0;
+          t.first = k0 == 0 && start == ChainStart::zero;
           t.last = k0 + t.depth == k;
           fma_tile(t);
         }

@@ -2,13 +2,19 @@
 // +0. Outputs lie side by side in vectors, so an output has the bits of its own scalar chain.
 #pragma once
 
+#include <cstdint>
+
 #include "sim/matmul.h"
 #include "sim/tiling.h"
 
 namespace fp4lab::detail {
 
+/// What chains begin with: +0, or what y holds.
+enum class ChainStart : std::uint8_t { zero, y };
+
 /// y = a b^T, shapes already checked.
-void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y);
+void fma_chain_product(const MatrixView& a, const MatrixView& b, const MutableMatrixView& y,
+                       ChainStart start = ChainStart::zero);
 
 /// One range of k for a tile of Y. Operands are packed (tiling.h), missing rows are zeros.
 struct FmaTile {

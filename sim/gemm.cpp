@@ -11,12 +11,6 @@
 namespace fp4lab {
 namespace detail {
 
-namespace {
-
-constexpr std::size_t kTileRows = 16, kTileCols = 64;
-
-}  // namespace
-
 GemmElement::GemmElement(const GemmOperand& a, const GemmOperand& b, const Accumulator& acc,
                          const GemmOptions& options)
     : a_(a), b_(b), options_(options), exact_(acc.kind == AccumulatorKind::exact) {
@@ -96,22 +90,18 @@ float GemmElement::compute(std::size_t i, std::size_t j, Trace* trace) const {
   return out;
 }
 
-void GemmElement::compute_tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols,
-                               float* y, std::size_t stride) const {
-  const bool plain = starts_at_zero();
-  if (plain) engine_->tile(i0, rows, j0, cols, y, stride);
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t j = 0; j < cols; ++j) {
-      float& out = y[r * stride + j];
-      out = plain ? finish(i0 + r, j0 + j, out) : compute(i0 + r, j0 + j, nullptr);
-    }
-  }
-}
-
 bool GemmElement::compute_all(float* y) const {
-  if (!starts_at_zero() || !engine_->whole_product(y)) return false;
-  if (!has_factor_ && !c_behind_) return true;
+  if (exact_) return false;
   const std::size_t rows = a_.rows(), cols = b_.rows();
+  if (!options_.c.empty() && !c_behind_) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (std::size_t j = 0; j < cols; ++j) y[i * cols + j] = start(i, j);
+    }
+  } else {
+    std::fill_n(y, rows * cols, 0.0f);
+  }
+  if (!engine_->range_product(0, a_.k(), y)) return false;
+  if (!has_factor_ && !c_behind_) return true;
 #pragma omp parallel for schedule(static) if (rows * cols > 16384)
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < cols; ++j) y[i * cols + j] = finish(i, j, y[i * cols + j]);
@@ -159,23 +149,10 @@ GemmResult gemm(const GemmOperand& a, const GemmOperand& b, const Accumulator& a
     for (std::size_t i = 0; i < y.size(); ++i) r.bits[i] = element.bits(y[i]);
     return r;
   }
-  const std::size_t tiles_i = (r.rows + detail::kTileRows - 1) / detail::kTileRows;
-  const std::size_t tiles_j = (r.cols + detail::kTileCols - 1) / detail::kTileCols;
   // Small products are over before a second thread has woken up.
-#pragma omp parallel for collapse(2) schedule(dynamic) if (r.bits.size() * a.k() > 4096)
-  for (std::size_t ti = 0; ti < tiles_i; ++ti) {
-    for (std::size_t tj = 0; tj < tiles_j; ++tj) {
-      float y[detail::kTileRows * detail::kTileCols];
-      const std::size_t i0 = ti * detail::kTileRows, j0 = tj * detail::kTileCols;
-      const std::size_t rows = std::min(detail::kTileRows, r.rows - i0);
-      const std::size_t cols = std::min(detail::kTileCols, r.cols - j0);
-      element.compute_tile(i0, rows, j0, cols, y, detail::kTileCols);
-      for (std::size_t i = 0; i < rows; ++i) {
-        for (std::size_t j = 0; j < cols; ++j) {
-          r.bits[(i0 + i) * r.cols + j0 + j] = element.bits(y[i * detail::kTileCols + j]);
-        }
-      }
-    }
+#pragma omp parallel for schedule(dynamic, 64) if (r.bits.size() * a.k() > 4096)
+  for (std::size_t o = 0; o < r.bits.size(); ++o) {
+    r.bits[o] = element.bits(element.compute(o / r.cols, o % r.cols, nullptr));
   }
   return r;
 }

@@ -32,18 +32,10 @@ class DotEngine {
   /// Factor per row that the model leaves to the epilogue on top of the operand's global factor:
   /// scales constant along k under instructions without block scales.
   virtual bool scales_in_epilogue(bool /*of_a*/) const { return false; }
-  /// y[i * N + j] = dot(i, j, 0, K, +0) for the whole product on all threads. False, with nothing
-  /// done, where an engine has no kernel for that.
-  virtual bool whole_product(float* /*y*/) const { return false; }
-  /// y[r * stride + j] = dot(i0 + r, j0 + j, 0, K, +0). Engines with vector kernels override it; j0
-  /// is a multiple of 64.
-  virtual void tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
-                    std::size_t stride) const {
-    for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t j = 0; j < cols; ++j) {
-        y[r * stride + j] = dot(i0 + r, j0 + j, 0, a_.k(), 0.0f, nullptr);
-      }
-    }
+  /// y[i * N + j] = dot(i, j, k0, k1, y[i * N + j]) for the whole matrix, on all threads. False,
+  /// with nothing done, where an engine has no kernel for that.
+  virtual bool range_product(std::size_t /*k0*/, std::size_t /*k1*/, float* /*y*/) const {
+    return false;
   }
 
  protected:
@@ -82,9 +74,6 @@ class GemmElement {
   ~GemmElement();
   /// D[i, j] as a number of type().
   float compute(std::size_t i, std::size_t j, Trace* trace) const;
-  /// y[r * stride + j] = D[i0 + r, j0 + j]; j0 is a multiple of 64.
-  void compute_tile(std::size_t i0, std::size_t rows, std::size_t j0, std::size_t cols, float* y,
-                    std::size_t stride) const;
   /// D as a whole where the engine has a kernel for it, row-major; else false.
   bool compute_all(float* y) const;
   /// The bits that are stored for it; NaNs become the model's.
@@ -97,8 +86,6 @@ class GemmElement {
   float factor(std::size_t i, std::size_t j) const;
   float start(std::size_t i, std::size_t j) const;
   float finish(std::size_t i, std::size_t j, float y) const;
-  /// True when sums start at +0, so that C is none of the engine's business.
-  bool starts_at_zero() const { return !exact_ && (options_.c.empty() || c_behind_); }
 
   const GemmOperand& a_;
   const GemmOperand& b_;

@@ -1,5 +1,6 @@
 // The engine of one tensor-core instruction.
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <tuple>
 
@@ -7,6 +8,7 @@
 #include "formats/registry.h"
 #include "sim/fma.h"
 #include "sim/gemm_engine.h"
+#include "sim/mma_tiles.h"
 
 namespace fp4lab::detail {
 std::string format_text(const GemmOperand& o) {
@@ -66,13 +68,7 @@ class Instruction final : public DotEngine {
     if (zero != nullptr) params_.fused.zero = *zero;
     prepare(a, side_[0], scales_at_promotion);
     prepare(b, side_[1], scales_at_promotion);
-    fast_ = params_.fused.zero == ZeroRule::ignore &&
-            (params_.kind == MmaKind::fused_sum || params_.kind == MmaKind::block_scaled ||
-             params_.kind == MmaKind::fp4_groups);
-    if (fast_) {
-      prepare_fast(a, side_[0]);
-      prepare_fast(b, side_[1]);
-    }
+    tiles_.emplace(params_, source(a, side_[0]), source(b, side_[1]));
   }
 
   bool starts_at_c() const override { return true; }
@@ -86,12 +82,21 @@ class Instruction final : public DotEngine {
     std::uint32_t acc =
         params_.f16_accumulator ? encode(fp16_, start) : bits_as<std::uint32_t>(start);
     const auto step = static_cast<std::size_t>(params_.k);
-    const bool fast = fast_ && trace == nullptr && !side_[0].special[i] && !side_[1].special[j];
     for (std::size_t at = k0; at < k1; at += step) {
-      const std::size_t end = std::min(k1, at + step);
-      acc = fast ? run_fast(i, j, at, end, acc) : run(i, j, at, end, acc, trace);
+      acc = run(i, j, at, std::min(k1, at + step), acc, trace);
     }
     return as_float(acc);
+  }
+
+  bool range_product(std::size_t k0, std::size_t k1, float* y) const override {
+    const std::size_t cols = b_.rows();
+    std::vector<std::uint8_t> again(a_.rows() * cols);
+    if (!tiles_->run(k0, k1, y, again.data())) return false;
+#pragma omp parallel for schedule(dynamic, 64) if (again.size() * (k1 - k0) > 65536)
+    for (std::size_t o = 0; o < again.size(); ++o) {
+      if (again[o] != 0) y[o] = dot(o / cols, o % cols, k0, k1, y[o], nullptr);
+    }
+    return true;
   }
 
  private:
@@ -102,13 +107,11 @@ class Instruction final : public DotEngine {
     std::size_t scale_cols = 0;
     bool epilogue = false;              ///< its scale is left to the epilogue
     std::vector<std::uint8_t> special;  ///< a row with a NaN or an infinity in values or scales
-    // For the fast paths: signed significands and exponents; zeros never win the maximum.
-    std::vector<std::int32_t> significand;
-    std::vector<std::int16_t> exponent;
-    std::vector<std::int8_t> half_units;  ///< FP4: twice the value
   };
-  static constexpr std::int16_t kZeroExponent = -8000;
 
+  static InstructionTiles::Source source(const GemmOperand& o, const Side& s) {
+    return {o.rows(), o.k(), s.elements.data(), s.scales.data(), s.scale_cols, s.special.data()};
+  }
   void prepare(const GemmOperand& o, Side& s, bool scales_at_promotion) {
     const std::size_t rows = o.rows(), k = o.k();
     s.elements.resize(rows * k);
@@ -135,25 +138,6 @@ class Instruction final : public DotEngine {
     }
   }
 
-  void prepare_fast(const GemmOperand& o, Side& s) {
-    const std::size_t n = s.elements.size();
-    if (params_.kind == MmaKind::fp4_groups) {
-      s.half_units.resize(n);
-      for (std::size_t i = 0; i < n; ++i) {
-        s.half_units[i] = static_cast<std::int8_t>(2.0f * o.values()[i]);
-      }
-      return;
-    }
-    s.significand.resize(n);
-    s.exponent.resize(n);
-    for (std::size_t i = 0; i < n; ++i) {
-      const MmaOperand& x = s.elements[i];
-      const auto m = static_cast<std::int32_t>(x.significand);
-      s.significand[i] = x.negative() ? -m : m;
-      s.exponent[i] = m == 0 ? kZeroExponent : x.exponent;
-    }
-  }
-
   float as_float(std::uint32_t bits) const {
     return params_.f16_accumulator ? decode(fp16_, bits) : bits_as<float>(bits);
   }
@@ -161,7 +145,7 @@ class Instruction final : public DotEngine {
     return params_.f16_accumulator ? decode_operand_f16(bits) : decode_operand_f32(bits);
   }
 
-  /// The general path: the header's function, on a padded copy at the end of a range.
+  /// One instruction by the header's function, on a padded copy at the end of a range.
   std::uint32_t run(std::size_t i, std::size_t j, std::size_t at, std::size_t end,
                     std::uint32_t acc, Trace* trace) const {
     const std::size_t k = a_.k(), n = end - at;
@@ -192,80 +176,6 @@ class Instruction final : public DotEngine {
     return out;
   }
 
-  std::uint32_t run_fast(std::size_t i, std::size_t j, std::size_t at, std::size_t end,
-                         std::uint32_t acc) const {
-    if (params_.kind == MmaKind::fp4_groups) return fp4_fast(i, j, at, end, acc);
-    const auto terms = static_cast<std::size_t>(params_.fused.terms);
-    for (std::size_t base = at; base < end; base += terms) {
-      const MmaOperand c = accumulator(acc);
-      if (!c.finite()) {
-        return run(i, j, base, end, acc, nullptr);
-      }
-      acc = fused_fast(i, j, base, std::min(end, base + terms), c);
-    }
-    return acc;
-  }
-
-  /// fused_sum on arrays of signed significands; the same integers in the same formulas.
-  std::uint32_t fused_fast(std::size_t i, std::size_t j, std::size_t at, std::size_t end,
-                           const MmaOperand& c) const {
-    const FusedSum& fs = params_.fused;
-    const std::size_t k = a_.k(), n = end - at;
-    const std::int32_t* ma = side_[0].significand.data() + i * k + at;
-    const std::int32_t* mb = side_[1].significand.data() + j * k + at;
-    const std::int16_t* ea = side_[0].exponent.data() + i * k + at;
-    const std::int16_t* eb = side_[1].exponent.data() + j * k + at;
-    std::int32_t scale = 0;
-    if (params_.scale_block != 0) {
-      const std::size_t s = at / static_cast<std::size_t>(params_.scale_block);
-      scale = side_[0].scales[i * side_[0].scale_cols + s].exponent +
-              side_[1].scales[j * side_[1].scale_cols + s].exponent;
-    }
-    std::int32_t e = 2 * kZeroExponent;
-    for (std::size_t t = 0; t < n; ++t) e = std::max(e, static_cast<std::int32_t>(ea[t]) + eb[t]);
-    e = std::max(e + scale, fs.floor);
-    if (c.significand != 0) e = std::max(e, static_cast<std::int32_t>(c.exponent));
-    const std::int32_t quantum = e - fs.fraction_bits;
-    std::int64_t sum = aligned(fs, single_term(c), quantum);
-    const std::int32_t offset = scale - side_[0].elements[i * k + at].precision -
-                                side_[1].elements[j * k + at].precision - quantum;
-    for (std::size_t t = 0; t < n; ++t) {
-      const std::int64_t p = static_cast<std::int64_t>(ma[t]) * mb[t];
-      const std::int32_t shift = ea[t] + eb[t] + offset;
-      const std::int64_t m = p < 0 ? -p : p;
-      const std::int64_t v = shift >= 0 ? m << shift : shift < -63 ? 0 : m >> -shift;
-      sum += p < 0 ? -v : v;
-    }
-    return round_output(fs.out, sum, quantum);
-  }
-
-  std::uint32_t fp4_fast(std::size_t i, std::size_t j, std::size_t at, std::size_t end,
-                         std::uint32_t acc) const {
-    const FusedSum& fs = params_.fused;
-    const MmaOperand c = decode_operand_f32(acc);
-    if (!c.finite()) return run(i, j, at, end, acc, nullptr);
-    const std::size_t k = a_.k();
-    const auto block = static_cast<std::size_t>(params_.scale_block);
-    const std::int8_t* qa = side_[0].half_units.data() + i * k;
-    const std::int8_t* qb = side_[1].half_units.data() + j * k;
-    MmaTerm<> terms[kMaxScales];
-    int groups = 0;
-    for (std::size_t k0 = at; k0 < end; k0 += 16, ++groups) {
-      std::int32_t quarters = 0;
-      for (std::size_t t = k0; t < std::min(end, k0 + 16); ++t) quarters += qa[t] * qb[t];
-      const MmaOperand& sa = side_[0].scales[i * side_[0].scale_cols + k0 / block];
-      const MmaOperand& sb = side_[1].scales[j * side_[1].scale_cols + k0 / block];
-      MmaTerm<>& t = terms[groups];
-      t.negative = quarters < 0;
-      t.magnitude = static_cast<std::uint64_t>(quarters < 0 ? -quarters : quarters) *
-                    sa.significand * sb.significand;
-      t.exponent = sa.exponent + sb.exponent;
-      t.quantum = t.exponent - sa.precision - sb.precision - 2;
-    }
-    const auto term = [&](int g) { return terms[g]; };
-    return fused_sum(fs, term, groups, single_term(c)).bits;
-  }
-
   /// Trace of one instruction. Fused sums are shown term by term, other kinds as a whole.
   void record(std::size_t i, std::size_t j, std::size_t at, std::size_t end, const MmaOperand* a,
               const MmaOperand* b, const MmaOperand* sa, const MmaOperand* sb, std::uint32_t acc,
@@ -279,7 +189,7 @@ class Instruction final : public DotEngine {
   MmaParams params_;
   ElementFormat fp16_ = *format_of_ptx_type("f16");
   Side side_[2];
-  bool fast_ = false;
+  std::optional<InstructionTiles> tiles_;
 };
 
 template <class Term>

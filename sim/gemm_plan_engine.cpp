@@ -23,11 +23,23 @@ class Plan final : public DotEngine {
   const MmaPreset* preset() const override { return inner_->preset(); }
   bool scales_in_epilogue(bool of_a) const override { return inner_->scales_in_epilogue(of_a); }
 
+  bool range_product(std::size_t k0, std::size_t k1, float* y) const override {
+    if (plan_.split_k == 1) return part_product(k0, k1, y);
+    if (plan_.reduce != ReduceOrder::ascending) return false;
+    const std::size_t n = a_.rows() * b_.rows(), length = part_length(k0, k1);
+    std::vector<float> part(n), sum(n);
+    for (std::size_t at = k0; at < k1; at += length) {
+      std::fill(part.begin(), part.end(), 0.0f);
+      if (!part_product(at, std::min(k1, at + length), part.data())) return false;
+      for (std::size_t o = 0; o < n; ++o) sum[o] = at == k0 ? part[o] : add_rn(sum[o], part[o]);
+    }
+    std::copy(sum.begin(), sum.end(), y);
+    return true;
+  }
   float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float start,
             Trace* trace) const override {
     if (plan_.split_k == 1) return part(i, j, k0, k1, start, trace);
-    const auto p = static_cast<std::size_t>(plan_.split_k);
-    const std::size_t length = unit_ * ((k1 - k0 + p * unit_ - 1) / (p * unit_));
+    const std::size_t length = part_length(k0, k1);
     std::vector<float> parts;
     for (std::size_t at = k0; at < k1; at += length) {
       parts.push_back(part(i, j, at, std::min(k1, at + length), 0.0f, trace));
@@ -53,6 +65,33 @@ class Plan final : public DotEngine {
   }
 
  private:
+  /// k of a split-K part: whole units, as even as they get.
+  std::size_t part_length(std::size_t k0, std::size_t k1) const {
+    const auto p = static_cast<std::size_t>(plan_.split_k);
+    return unit_ * ((k1 - k0 + p * unit_ - 1) / (p * unit_));
+  }
+  /// part() for all outputs.
+  bool part_product(std::size_t k0, std::size_t k1, float* y) const {
+    if (plan_.promote_every == 0) return inner_->range_product(k0, k1, y);
+    const std::size_t rows = a_.rows(), cols = b_.rows();
+    const auto n = static_cast<std::size_t>(plan_.promote_every);
+    const bool scaled = plan_.op == PromoteOp::fma_scale;
+    std::vector<float> partial(rows * cols), sum(rows * cols);
+    for (std::size_t at = k0; at < k1; at += n) {
+      std::fill(partial.begin(), partial.end(), 0.0f);
+      if (!inner_->range_product(at, std::min(k1, at + n), partial.data())) return false;
+#pragma omp parallel for schedule(static) if (sum.size() > 16384)
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+          const std::size_t o = i * cols + j;
+          sum[o] = scaled ? fma_rn(mul_rn(a_.scale(i, at), b_.scale(j, at)), partial[o], sum[o])
+                          : add_rn(partial[o], sum[o]);
+        }
+      }
+    }
+    std::copy(sum.begin(), sum.end(), y);
+    return true;
+  }
   float part(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float start,
              Trace* trace) const {
     if (plan_.promote_every == 0) return inner_->dot(i, j, k0, k1, start, trace);

@@ -111,8 +111,9 @@ class BlockExact final : public Segmented {
     integers_ = ia_.valid && ib_.valid && block_exact_fits(ends_, ia_.unit + ib_.unit);
   }
 
-  bool whole_product(float* y) const override {
-    if (!integers_) return false;
+  /// Starts at +0, whatever y holds: block-exact has no other start.
+  bool range_product(std::size_t k0, std::size_t k1, float* y) const override {
+    if (!integers_ || k0 != 0 || k1 != a_.k()) return false;
     block_exact_product(factor(a_, ia_), factor(b_, ib_), ends_, ia_.unit + ib_.unit,
                         MutableMatrixView::of(y, a_.rows(), b_.rows()));
     return true;
@@ -165,11 +166,13 @@ class Fp32Chain final : public DotEngine {
     va_ = scaled_values(a);
     vb_ = scaled_values(b);
   }
-  bool whole_product(float* y) const override {
+  bool range_product(std::size_t k0, std::size_t k1, float* y) const override {
     if (kind_ != AccumulatorKind::fp32_fma) return false;
-    fma_chain_product(MatrixView::of(va_.data(), a_.rows(), a_.k()),
-                      MatrixView::of(vb_.data(), b_.rows(), b_.k()),
-                      MutableMatrixView::of(y, a_.rows(), b_.rows()));
+    const auto part = [&](const std::vector<float>& v, std::size_t rows) {
+      return MatrixView::of(v.data() + k0, rows, k1 - k0, a_.k());
+    };
+    fma_chain_product(part(va_, a_.rows()), part(vb_, b_.rows()),
+                      MutableMatrixView::of(y, a_.rows(), b_.rows()), ChainStart::y);
     return true;
   }
   bool starts_at_c() const override {
@@ -281,6 +284,17 @@ class Promote final : public DotEngine {
   bool hardware() const override { return inner_->hardware(); }
   const MmaPreset* preset() const override { return inner_->preset(); }
   bool scales_in_epilogue(bool of_a) const override { return inner_->scales_in_epilogue(of_a); }
+  bool range_product(std::size_t k0, std::size_t k1, float* y) const override {
+    const std::size_t n = a_.rows() * b_.rows();
+    std::vector<float> part(n), sum(n);
+    for (std::size_t at = k0; at < k1; at += n_) {
+      std::fill(part.begin(), part.end(), 0.0f);
+      if (!inner_->range_product(at, std::min(k1, at + n_), part.data())) return false;
+      for (std::size_t o = 0; o < n; ++o) sum[o] = add_rn(sum[o], part[o]);
+    }
+    for (std::size_t o = 0; o < n; ++o) y[o] = canonical(sum[o]);
+    return true;
+  }
   float dot(std::size_t i, std::size_t j, std::size_t k0, std::size_t k1, float,
             Trace* trace) const override {
     float y = 0.0f;
