@@ -114,6 +114,7 @@ HWY_NOINLINE void Sums(const FusedTile& t, FusedOperands o, std::size_t i, std::
   }
   VI c[R];
   MD bad[R][2];
+  HWY_UNROLL(4)
   for (int r = 0; r < R; ++r) {
     const VF v = hn::Load(df, buffer + static_cast<std::size_t>(r) * kLanes);
     c[r] = hn::BitCast(di, v);
@@ -130,6 +131,7 @@ HWY_NOINLINE void Sums(const FusedTile& t, FusedOperands o, std::size_t i, std::
   for (std::size_t at = t.from; at < t.to; at += t.terms) {
     const std::size_t n = HWY_MIN(t.terms, t.to - at);
     VI e[R], e_c[R];
+    HWY_UNROLL(4)
     for (int r = 0; r < R; ++r) {
       const VI field =
           hn::Sub(hn::And(hn::ShiftRight<23>(c[r]), hn::Set(di, 255)), hn::Set(di, 127));
@@ -146,6 +148,7 @@ HWY_NOINLINE void Sums(const FusedTile& t, FusedOperands o, std::size_t i, std::
       }
     }
     VD low[R], high[R];
+    HWY_UNROLL(4)
     for (int r = 0; r < R; ++r) {
       const VI m = hn::Or(hn::And(c[r], hn::Set(di, 0x7FFFFF)), hn::Set(di, 0x800000));
       const VI kept = ShiftedDown(hn::Mul(m, c_up), hn::Add(hn::Sub(e[r], e_c[r]), c_down));
@@ -175,6 +178,7 @@ HWY_NOINLINE void Sums(const FusedTile& t, FusedOperands o, std::size_t i, std::
         high[r] = hn::Add(high[r], High(s[r]));
       }
     }
+    HWY_UNROLL(4)
     for (int r = 0; r < R; ++r) {
       const VI q = hn::Sub(e[r], fraction);
       const VD p0 = PowerOfTwo(hn::LowerHalf(dh, q)), p1 = PowerOfTwo(hn::UpperHalf(dh, q));

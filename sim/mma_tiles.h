@@ -38,7 +38,6 @@ struct Fp4Tile {
   int fraction_bits = 35;
   /// A group whose exponent is at most this far below the largest loses no bits.
   int kept_distance = 27;
-  bool powers_are_scales = false;  ///< scales are powers of two
   std::size_t pair_quads = 0;
   std::size_t rows = 0, cols = 0;
   float* y = nullptr;  ///< holds c on entry
@@ -106,7 +105,6 @@ class InstructionTiles {
   std::vector<std::uint8_t> special_[2];
   QuadLayout groups_{{}};
   Fp4Side fp4_[2];
-  bool powers_are_scales_ = true;
   int kept_distance_ = 0;
   std::size_t pair_quads_ = 0;
   int shift_up_ = 0;  ///< fraction bits below a product's last
