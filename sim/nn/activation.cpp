@@ -30,6 +30,15 @@ struct Block {
   }
 };
 
+/// So little work that copies would show. Each element is read before anything of it is written.
+void ReluForward(const float* x, float* y, float* slope, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const float v = x[i];
+    y[i] = relu(v);
+    if (slope != nullptr) slope[i] = relu_derivative(v);
+  }
+}
+
 template <Activation kKind>
 void Forward(const float* x, float* y, float* slope, std::size_t n) {
   Block in, value, derivative;
@@ -66,7 +75,7 @@ void Backward(const float* x, const float* dy, float* dx, std::size_t n) {
 void ForwardOf(Activation kind, const float* x, float* y, float* slope, std::size_t n) {
   switch (kind) {
     case Activation::relu:
-      return Forward<Activation::relu>(x, y, slope, n);
+      return ReluForward(x, y, slope, n);
     case Activation::gelu:
       return Forward<Activation::gelu>(x, y, slope, n);
     case Activation::silu:
@@ -142,6 +151,14 @@ void add(std::span<const float> a, std::span<const float> b, std::span<float> y)
   in_chunks(a.size(), [&](std::size_t at, std::size_t n) {
     HWY_DYNAMIC_DISPATCH(Add)(a.data() + at, b.data() + at, y.data() + at, n);
   });
+}
+
+void activate(const StepContext& ctx, Activation kind, Tensor& x, Tensor& y) {
+  if (ctx.training) {
+    activate(kind, x.span(), y.span(), x.span());
+  } else {
+    activate(kind, x.span(), y.span());
+  }
 }
 
 void ActivationLayer::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {

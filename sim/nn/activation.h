@@ -21,6 +21,10 @@ void activate_backward(Activation kind, std::span<const float> x, std::span<cons
 void activate_backward(std::span<const float> slope, std::span<const float> dy,
                        std::span<float> dx);
 
+/// For blocks of layers: y = f(x). In training x becomes the slope, which is what the backward
+/// needs. y has x's shape already.
+void activate(const StepContext& ctx, Activation kind, Tensor& x, Tensor& y);
+
 /// y = f(x), element by element; keeps the slope.
 class ActivationLayer final : public Module {
  public:

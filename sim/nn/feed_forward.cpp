@@ -43,11 +43,7 @@ void SwiGlu::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   up_.forward(ctx, x, u_);
   s_.resize(g_.shape());
   h_.resize(g_.shape());
-  if (ctx.training) {
-    activate(Activation::silu, g_.span(), s_.span(), g_.span());  // g keeps the slope
-  } else {
-    activate(Activation::silu, g_.span(), s_.span());
-  }
+  activate(ctx, Activation::silu, g_, s_);
   multiply(s_.span(), u_.span(), h_.span());
   down_.forward(ctx, h_, y);
 }
@@ -81,11 +77,7 @@ MlpBlock::MlpBlock(BuildContext& build, const std::string& name, int block, std:
 void MlpBlock::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   up_.forward(ctx, x, h_);
   a_.resize(h_.shape());
-  if (ctx.training) {
-    activate(Activation::gelu, h_.span(), a_.span(), h_.span());  // h keeps the slope
-  } else {
-    activate(Activation::gelu, h_.span(), a_.span());
-  }
+  activate(ctx, Activation::gelu, h_, a_);
   down_.forward(ctx, a_, y);
 }
 

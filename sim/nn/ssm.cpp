@@ -117,7 +117,7 @@ void Ssm::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   u_.resize(wide);
   causal_conv(items_, length_, inner, options_.conv, xz_.data(), 2 * inner,
               conv_weight_.value.data(), conv_bias_.value.data(), conv_.data());
-  activate(Activation::silu, conv_.span(), u_.span());
+  activate(ctx, Activation::silu, conv_, u_);
   x_.forward(ctx, u_, rbc_);
   r_.resize({items_, length_, options_.rank()});
   take_columns(rbc_, 0, r_);
@@ -136,7 +136,7 @@ void Ssm::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   gate_.resize(wide);
   gated_.resize(wide);
   take_columns(xz_, inner, z_);
-  activate(Activation::silu, z_.span(), gate_.span());
+  activate(ctx, Activation::silu, z_, gate_);
   multiply(s_.span(), gate_.span(), gated_.span());
   out_.forward(ctx, gated_, y);
 }
@@ -149,7 +149,7 @@ void Ssm::backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) {
   d_z_.resize(wide);
   multiply(d_gated_.span(), gate_.span(), d_s_.span());
   multiply(d_gated_.span(), s_.span(), d_z_.span());
-  activate_backward(Activation::silu, z_.span(), d_z_.span(), d_z_.span());
+  activate_backward(z_.span(), d_z_.span(), d_z_.span());
 
   d_u_.resize(wide);
   d_delta_.resize(wide);
@@ -174,7 +174,7 @@ void Ssm::backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) {
   put_columns(d_r_, 0, d_rbc_);
   x_.backward(ctx, d_rbc_, part_);
   add(d_u_.span(), part_.span(), d_u_.span());
-  activate_backward(Activation::silu, conv_.span(), d_u_.span(), d_u_.span());
+  activate_backward(conv_.span(), d_u_.span(), d_u_.span());
 
   d_xz_.resize(xz_.shape());
   item_w_.resize({items_, options_.conv, inner});
