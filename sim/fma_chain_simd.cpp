@@ -139,14 +139,35 @@ HWY_INLINE void TransposeFour(const float* from, std::size_t stride, std::size_t
   }
 }
 
+/// to[k * width + r] = from[k * stride + r] for N rows, without a call for each k.
+template <std::size_t N>
+HWY_INLINE void CopyRows(const float* from, std::size_t stride, std::size_t depth,
+                         std::size_t width, float* to) {
+  constexpr std::size_t kStep = N % kLanes == 0 ? kLanes : 4;
+  static_assert(N % kStep == 0);
+  const hn::CappedTag<float, kStep> d;
+  for (std::size_t k = 0; k < depth; ++k) {
+    HWY_UNROLL(8)
+    for (std::size_t r = 0; r < N; r += kStep) {
+      hn::StoreU(hn::LoadU(d, from + k * stride + r), d, to + k * width + r);
+    }
+  }
+}
+
 bool Pack(const MatrixView& m, std::size_t row0, std::size_t width, std::size_t k0,
           std::size_t depth, float* to) {
   const float* from = m.data + row0 * m.row_stride + k0 * m.col_stride;
   const std::size_t rows = std::min(width, m.rows - row0);
   if (rows < width) std::fill_n(to, depth * width, 0.0f);
   if (m.row_stride == 1) {
-    for (std::size_t k = 0; k < depth; ++k) {
-      std::copy_n(from + k * m.col_stride, rows, to + k * width);
+    if (rows == kPanelCols) {
+      CopyRows<kPanelCols>(from, m.col_stride, depth, width, to);
+    } else if (rows == kBlockRows) {
+      CopyRows<kBlockRows>(from, m.col_stride, depth, width, to);
+    } else {
+      for (std::size_t k = 0; k < depth; ++k) {
+        std::copy_n(from + k * m.col_stride, rows, to + k * width);
+      }
     }
     return true;
   }

@@ -128,10 +128,10 @@ void AttentionCore::forward(const StepContext& ctx, Tensor& q, Tensor& k, Tensor
   const std::size_t groups = items_ * options_.heads;
   const bool qk_plain = !qk_.quantizes(ctx), pv_plain = !pv_.quantizes(ctx);
   if (qk_plain && qk_.compute() == Compute::bf16) {
-    round_to_bf16(q);
-    round_to_bf16(k);
+    round_to_bf16(q.span(), q.span());
+    round_to_bf16(k.span(), k.span());
   }
-  if (pv_plain && pv_.compute() == Compute::bf16) round_to_bf16(v);
+  if (pv_plain && pv_.compute() == Compute::bf16) round_to_bf16(v.span(), v.span());
   p_.resize({items_, options_.heads, length_, length_});
   o.resize(q.shape());
   scratch_.resize(static_cast<std::size_t>(omp_get_max_threads()));
@@ -163,7 +163,7 @@ void AttentionCore::output_gradients(std::size_t g, Scratch& s, Tensor& dv) cons
   s.transposed.resize(width_ * length_);
   detail::transpose(v_->data() + at, options_.dim, length_, width_, s.transposed.data());
   s.scores.resize(square);
-  chain_product({d_o_.data() + at, options_.dim, 1, s.transposed.data(), length_, s.scores.data(),
+  chain_product({grad_->data() + at, options_.dim, 1, s.transposed.data(), length_, s.scores.data(),
                  length_, length_, length_, width_,
                  options_.causal ? ChainMask::c_to_row : ChainMask::none});
   const float* p = p_.data() + g * square;
@@ -172,7 +172,7 @@ void AttentionCore::output_gradients(std::size_t g, Scratch& s, Tensor& dv) cons
     detail::round_to_bf16({p, square}, s.rounded);
     p = s.rounded.data();
   }
-  chain_product({p, 1, length_, d_o_.data() + at, options_.dim, dv.data() + at, options_.dim,
+  chain_product({p, 1, length_, grad_->data() + at, options_.dim, dv.data() + at, options_.dim,
                  length_, width_, length_,
                  options_.causal ? ChainMask::k_from_row : ChainMask::none});
 }
@@ -196,8 +196,12 @@ void AttentionCore::backward(const StepContext& ctx, const Tensor& d_o, Tensor& 
   scratch_.resize(static_cast<std::size_t>(omp_get_max_threads()));
   const bool qk_plain = !qk_.quantizes(ctx), pv_plain = !pv_.quantizes(ctx);
   if (pv_plain) {
-    d_o_ = d_o;
-    if (pv_.compute() == Compute::bf16) round_to_bf16(d_o_);
+    grad_ = &d_o;
+    if (pv_.compute() == Compute::bf16) {
+      d_o_.resize(d_o.shape());
+      round_to_bf16(d_o.span(), d_o_.span());
+      grad_ = &d_o_;
+    }
   } else {
     gather(d_o, heads_o_, false);
     pv_.backward(ctx, heads_o_, heads_dp_, heads_v_);

@@ -72,7 +72,7 @@ class AttentionCore {
   BatchedProduct qk_, pv_;
   std::size_t items_ = 0, length_ = 0;
   std::vector<float> cos_, sin_, frequency_;
-  const Tensor *q_ = nullptr, *k_ = nullptr, *v_ = nullptr;
+  const Tensor *q_ = nullptr, *k_ = nullptr, *v_ = nullptr, *grad_ = nullptr;
   Tensor p_, d_o_;
   Tensor heads_q_, heads_k_, heads_v_, heads_o_, heads_dp_;
   std::vector<Scratch> scratch_;

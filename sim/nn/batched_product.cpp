@@ -125,14 +125,14 @@ void BatchedProduct::plain_into(const StepContext& ctx, Slot slot, const Tensor&
   out.depth = cols;
   round = round && config_.compute == Compute::bf16;
   out.values = x;
-  if (round) round_to_bf16(out.values);
+  if (round) round_to_bf16(out.values.span(), out.values.span());
   const Rotation r = rotation_of(ctx, slot);
   if (r.size == 0) {
     out.plain = out.values;
     return;
   }
   rotate(r, x.data(), cols == 0 ? 0 : x.size() / cols, cols, false, out.plain);
-  if (round) round_to_bf16(out.plain);
+  if (round) round_to_bf16(out.plain.span(), out.plain.span());
   out.depth = whole_groups(cols, r.size);
 }
 

@@ -53,9 +53,9 @@ void softplus_backward(std::span<const float> x, std::span<const float> dy, std:
   });
 }
 
-void round_to_bf16(Tensor& x) {
+void round_to_bf16(std::span<const float> x, std::span<float> y) {
   for_runs(x.size(), [&](std::size_t at, std::size_t n) {
-    detail::round_to_bf16({x.data() + at, n}, {x.data() + at, n});
+    detail::round_to_bf16(x.subspan(at, n), y.subspan(at, n));
   });
 }
 

@@ -3,8 +3,6 @@
 
 #include <span>
 
-#include "sim/tensor.h"
-
 namespace fp4lab::nn {
 
 /// z[i] = fl(x[i] y[i]), NaN canonical; z may be x or y. Sizes are equal.
@@ -13,7 +11,7 @@ void multiply(std::span<const float> x, std::span<const float> y, std::span<floa
 void softplus(std::span<const float> x, std::span<float> y);
 /// dx[i] = fl(dy[i] sigmoid(x[i])); dx may be dy.
 void softplus_backward(std::span<const float> x, std::span<const float> dy, std::span<float> dx);
-/// Each element to the nearest bf16, ties to even.
-void round_to_bf16(Tensor& x);
+/// y[i] = x[i] rounded to the nearest bf16, ties to even; y may be x. Sizes are equal.
+void round_to_bf16(std::span<const float> x, std::span<float> y);
 
 }  // namespace fp4lab::nn

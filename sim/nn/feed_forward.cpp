@@ -1,9 +1,10 @@
 #include "sim/nn/feed_forward.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
-#include "sim/nn/elementwise.h"
+#include "sim/fma.h"
 #include "sim/nn/output_init.h"
 
 namespace fp4lab::nn {
@@ -18,6 +19,14 @@ double hidden(std::size_t dim, double ratio) {
         std::to_string(ratio));
   }
   return width;
+}
+
+/// Element-wise work in runs that stay in the first cache from one loop to the next.
+template <class F>
+void for_runs(std::size_t n, const F& f) {
+  constexpr std::size_t kRun = 2048;
+#pragma omp parallel for schedule(static) if (n > 4 * kRun)
+  for (std::size_t at = 0; at < n; at += kRun) f(at, std::min(kRun, n - at));
 }
 
 }  // namespace
@@ -43,16 +52,31 @@ void SwiGlu::forward(const StepContext& ctx, const Tensor& x, Tensor& y) {
   up_.forward(ctx, x, u_);
   s_.resize(g_.shape());
   h_.resize(g_.shape());
-  activate(ctx, Activation::silu, g_, s_);
-  multiply(s_.span(), u_.span(), h_.span());
+  for_runs(g_.size(), [&](std::size_t at, std::size_t n) {
+    const std::span<float> g = g_.span().subspan(at, n), s = s_.span().subspan(at, n);
+    if (ctx.training) {
+      activate(Activation::silu, g, s, g);  // g keeps the slope
+    } else {
+      activate(Activation::silu, g, s);
+    }
+    const float* u = u_.data() + at;
+    float* h = h_.data() + at;
+    for (std::size_t i = 0; i < n; ++i) h[i] = canonical(s[i] * u[i]);
+  });
   down_.forward(ctx, h_, y);
 }
 
 void SwiGlu::backward(const StepContext& ctx, const Tensor& dy, Tensor& dx) {
   down_.backward(ctx, dy, dh_);
-  multiply(dh_.span(), s_.span(), h_.span());  // d up
-  multiply(dh_.span(), u_.span(), dh_.span());
-  activate_backward(g_.span(), dh_.span(), dh_.span());
+  for_runs(g_.size(), [&](std::size_t at, std::size_t n) {
+    const float *slope = g_.data() + at, *s = s_.data() + at, *u = u_.data() + at;
+    float *d = dh_.data() + at, *du = h_.data() + at;
+    for (std::size_t i = 0; i < n; ++i) {
+      const float dh = d[i];
+      du[i] = canonical(dh * s[i]);
+      d[i] = canonical(dh * u[i] * slope[i]);
+    }
+  });
   up_.backward(ctx, h_, part_);
   gate_.backward(ctx, dh_, dx);
   add(dx.span(), part_.span(), dx.span());

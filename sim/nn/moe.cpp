@@ -130,8 +130,8 @@ void Moe::report(const StepContext& ctx, const Tensor& x) const {
   // The router as it would be with empty slots.
   Tensor a = x, w = router_.weight().value;
   if (router_.config().compute == Compute::bf16) {
-    round_to_bf16(a);
-    round_to_bf16(w);
+    round_to_bf16(a.span(), a.span());
+    round_to_bf16(w.span(), w.span());
   }
   const std::size_t tokens = logits_.rows(), experts = options_.experts, top_k = options_.top_k;
   Tensor plain({tokens, experts});

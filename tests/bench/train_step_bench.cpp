@@ -89,9 +89,13 @@ void step(benchmark::State& state, const std::string& recipe) {
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kItems * kLength));
 }
 
-#define FP4LAB_STEP(NAME, RECIPE) \
+#define FP4LAB_STEP(NAME, RECIPE)       \
   BENCHMARK_CAPTURE(step, NAME, RECIPE) \
-      ->Name("gpt-mini/" RECIPE)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond)
+      ->Name("gpt-mini/" RECIPE)        \
+      ->Arg(1)                          \
+      ->Arg(2)                          \
+      ->UseRealTime()                   \
+      ->Unit(benchmark::kMillisecond)
 FP4LAB_STEP(fp32, "fp32");
 FP4LAB_STEP(bf16, "bf16");
 FP4LAB_STEP(mxfp4, "mxfp4-baseline");
