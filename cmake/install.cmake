@@ -35,6 +35,10 @@ install(FILES "${PROJECT_BINARY_DIR}/package/fp4lab.pc"
 
 if(TARGET fp4lab)
   install(TARGETS fp4lab RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT program)
+  # The Python package that fp4lab plot and fp4lab report run.
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/analysis/fp4lab_analysis"
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/fp4lab/analysis" COMPONENT program
+    PATTERN "__pycache__" EXCLUDE)
 endif()
 
 install(FILES "${PROJECT_SOURCE_DIR}/README.md"

@@ -18,6 +18,13 @@ struct Totals {
          bits = 0, largest = 0, nonfinite = 0;
 };
 
+/// Elements that share a scale; rows, columns and whole tensors count what the tensor has.
+std::int64_t elements_of_block(const QuantSpec& spec, std::size_t rows, std::size_t columns) {
+  const auto high = spec.block.rows == 0 ? rows : spec.block.rows;
+  const auto wide = spec.block.cols == 0 ? columns : spec.block.cols;
+  return static_cast<std::int64_t>(high * wide);
+}
+
 /// Bits that the scales and global factors of a quantized tensor take.
 double overhead_bits(const QuantizedTensor& q) {
   double per_scale = 32;
@@ -48,6 +55,16 @@ store::ResultFile run_error(const ErrorConfig& config, const Progress& progress)
     const auto share = [&](double part, double whole) { return whole > 0 ? part / whole : nan; };
     table.text("tensor", "name of the tensor; `total` is over all elements", name);
     table.text("spec", "rule", spec_text);
+    table.text("base", "base of the rule, with its profile",
+               spec_text.substr(0, spec_text.find(',')));
+    table.text("scale_rule", "how the scale follows from the block",
+               std::string(detail::id_of(spec.rule, kRuleNames)));
+    table.text("rounding", "rounding of the elements", to_string(spec.round));
+    table.count("element_bits", "bits of an element's code", spec.element.bits);
+    table.count("block", "elements that share a scale; -1 where it differs between tensors",
+                rows == 0 && (spec.block.rows == 0 || spec.block.cols == 0)
+                    ? -1
+                    : elements_of_block(spec, rows, columns));
     table.count("rows", "rows of the tensor", static_cast<std::int64_t>(rows));
     table.count("columns", "columns of the tensor", static_cast<std::int64_t>(columns));
     table.count("elements", "elements", static_cast<std::int64_t>(t.elements));

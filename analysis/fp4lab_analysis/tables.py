@@ -1,0 +1,125 @@
+"""One table, three texts: Markdown, CSV, LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+}
+
+
+@dataclass
+class Cell:
+    """Text for people, and the number behind it (NaN for none) for sorting and CSV."""
+
+    text: str
+    value: float = math.nan
+
+
+@dataclass
+class Table:
+    """Columns with a flag for numbers, rows of cells."""
+
+    columns: list[tuple[str, bool]]
+    rows: list[list[Cell]] = field(default_factory=list)
+    caption: str = ""
+
+    def add(self, *cells: Cell | str) -> None:
+        row = [c if isinstance(c, Cell) else Cell(c) for c in cells]
+        assert len(row) == len(self.columns)
+        self.rows.append(row)
+
+    def markdown(self) -> str:
+        head = [name for name, _ in self.columns]
+        body = [[c.text.replace("|", "\\|") for c in row] for row in self.rows]
+        rule = ["---:" if number else "---" for _, number in self.columns]
+        lines = [head, rule, *body]
+        return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+    def csv(self) -> str:
+        """Numbers unrounded where the cell has one."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([name for name, _ in self.columns])
+        for row in self.rows:
+            writer.writerow([repr(c.value) if math.isfinite(c.value) else c.text for c in row])
+        return out.getvalue()
+
+    def latex(self) -> str:
+        """A booktabs tabular."""
+
+        def escape(text: str) -> str:
+            return "".join(LATEX.get(c, c) for c in text)
+
+        spec = "".join("r" if number else "l" for _, number in self.columns)
+        lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
+        lines.append(" & ".join(escape(name) for name, _ in self.columns) + r" \\")
+        lines.append(r"\midrule")
+        for row in self.rows:
+            lines.append(" & ".join(escape(c.text) for c in row) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+    def text(self, form: str) -> str:
+        return {"md": self.markdown, "csv": self.csv, "tex": self.latex}[form]()
+
+
+def rounded(value: float, sd: float = math.nan, digits: int = 4) -> str:
+    """A number with as many decimals as its spread deserves: two digits of `sd`."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if math.isfinite(sd) and sd > 0:
+        decimals = min(8, max(0, 1 - math.floor(math.log10(sd))))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits}g}"
+
+
+def with_spread(mean: float, sd: float) -> str:
+    """`mean ± sd`; the mean alone where there is no spread."""
+    if math.isfinite(sd):
+        return f"{rounded(mean, sd)} ± {rounded(sd, sd)}"
+    return rounded(mean)
+
+
+def signed(value: float, sd: float = math.nan) -> str:
+    text = rounded(value, sd)
+    return text if text.startswith(("-", "–", "−")) else "+" + text
+
+
+def interval(low: float, high: float) -> str:
+    """`[low, high]`, rounded to two digits of its width."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "–"
+    width = (high - low) or abs(high) or 1.0
+    return f"[{rounded(low, width / 2)}, {rounded(high, width / 2)}]"
+
+
+def p_text(p: float) -> str:
+    if not math.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def columns(*names: str) -> list[tuple[str, bool]]:
+    """Names of columns; a leading `#` marks numbers."""
+    return [(n.lstrip("#"), n.startswith("#")) for n in names]
+
+
+def as_rows(table: Table) -> Sequence[Sequence[str]]:
+    return [[c.text for c in row] for row in table.rows]

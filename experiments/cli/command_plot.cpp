@@ -1,0 +1,69 @@
+// fp4lab plot KIND PATH..., fp4lab report PATH...: hands over to the Python package of analysis/.
+#include <memory>
+
+#include "experiments/cli/context.h"
+#include "experiments/cli/python.h"
+
+namespace fp4lab::cli {
+namespace {
+
+/// Kinds of plot, for completion and help; a test compares them with the package's own list.
+const std::vector<std::string> kKinds = {"error",     "error-map", "rate-distortion", "loss",
+                                         "grad-norm", "layers",    "codes",           "scales",
+                                         "clipping",  "gemms"};
+
+struct Options {
+  std::string kind;
+  std::vector<std::string> paths;
+  std::vector<std::pair<std::string, std::string>> named;  ///< long name, value
+};
+
+/// Adds `--NAME VALUE`, handed through as typed.
+void pass_on(CLI::App* command, const std::shared_ptr<Options>& options, const std::string& flags,
+             const std::string& type, const std::string& meaning) {
+  const std::string name = flags.substr(flags.rfind("--"));
+  command
+      ->add_option_function<std::string>(
+          flags, [options, name](const std::string& v) { options->named.emplace_back(name, v); },
+          meaning)
+      ->type_name(type);
+}
+
+std::vector<std::string> arguments_of(const std::string& command, const Options& options) {
+  std::vector<std::string> words = {command};
+  for (const auto& [name, value] : options.named) words.push_back(name + "=" + value);
+  words.emplace_back("--");
+  if (!options.kind.empty()) words.push_back(options.kind);
+  words.insert(words.end(), options.paths.begin(), options.paths.end());
+  return words;
+}
+
+}  // namespace
+
+void add_plot_command(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command =
+      add_command(app, context, "plot", "Draw a plot from result files or sweep folders",
+                  "  fp4lab plot loss results/\n"
+                  "  fp4lab plot error results/ -o error.pdf --data error.csv\n"
+                  "  fp4lab plot layers run.h5 --statistic underflow_fraction --slot q3\n"
+                  "  fp4lab plot loss results-a/ results-b/        (two sweeps over each other)\n",
+                  [options]() -> ExitCode { run_analysis(arguments_of("plot", *options)); });
+  CLI::Option* const kind = command->add_option("KIND", options->kind, "kind of plot")->required();
+  context.choices[kind] = kKinds;
+  command->add_option("PATH", options->paths, "result files or sweep folders")->required();
+  pass_on(command, options, "-o,--out", "FILE",
+          "picture to write: .svg, .png or .pdf (default: plots/KIND.svg in the sweep folder)");
+  pass_on(command, options, "--data", "FILE", "CSV file for the drawn numbers");
+  pass_on(command, options, "--baseline", "NAME", "recipe to compare with (default: bf16, fp32)");
+  pass_on(command, options, "--metric", "NAME", "quantity to draw");
+  pass_on(command, options, "--statistic", "NAME", "statistic of /layers");
+  pass_on(command, options, "--run", "NAME", "one run: its label or the start of its id");
+  pass_on(command, options, "--layer", "NAME", "layer, or a part of its name");
+  pass_on(command, options, "--slot", "NAME", "quantizer slot, q1 to q6");
+  pass_on(command, options, "--source", "NAME", "source of the tensors");
+  pass_on(command, options, "--by", "KEY", "configuration key to compare by");
+  pass_on(command, options, "--smoothing", "STEPS", "steps of the running mean of losses");
+}
+
+}  // namespace fp4lab::cli

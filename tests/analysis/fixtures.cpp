@@ -1,0 +1,265 @@
+// Writes the input files of the tests of analysis/ into a folder: error, gemm and rounding studies
+// by the real program, training runs in the real layout, and a sweep that was killed.
+//
+//   fp4lab_analysis_fixtures FOLDER          everything the tests read
+//   fp4lab_analysis_fixtures FOLDER many     a sweep of 200 runs, for the size of the report
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "experiments/study/study.h"
+#include "tests/analysis/fixture_runs.h"
+
+namespace fp4lab::fixture {
+namespace {
+
+namespace fs = std::filesystem;
+using store::ResultFile;
+
+/// The index of a sweep, as the sweep engine lays it out.
+class Index {
+ public:
+  explicit Index(fs::path folder) : folder_(std::move(folder)) {
+    fs::create_directories(folder_ / "runs");
+  }
+  void add(ResultFile file, const std::map<std::string, std::string>& varied) {
+    const std::string id = file.text_attribute("run_id");
+    file.write((folder_ / "runs" / (id + ".h5")).string());
+    ids_.push_back(id);
+    status_.push_back(file.text_attribute("status"));
+    files_.push_back("runs/" + id + ".h5");
+    for (const auto& [key, value] : varied) columns_[key].push_back(value);
+  }
+  void write() {
+    ResultFile index;
+    index.scale("/run", std::span<const std::string>(ids_));
+    index.put("/status", std::span<const std::string>(status_));
+    index.put("/file", std::span<const std::string>(files_));
+    for (const auto& [key, values] : columns_) {
+      index.put("/" + key, std::span<const std::string>(values));
+    }
+    index.attributes["kind"] = std::string("sweep");
+    index.attributes["status"] = std::string("complete");
+    index.attributes["title"] = std::string("fixture");
+    index.write((folder_ / "sweep.h5").string());
+  }
+
+ private:
+  fs::path folder_;
+  std::vector<std::string> ids_, status_, files_;
+  std::map<std::string, std::vector<std::string>> columns_;
+};
+
+void write_errors(const fs::path& folder) {
+  Index index(folder);
+  for (const char* source : {"normal", "student-t:5", "outliers"}) {
+    for (const char* spec : {"e2m1", "int4", "nf4,block=1x64", "mxfp4", "mxfp4,rule=rceil",
+                             "mxfp4,round=sr:16", "mxfp4,rule=rceil,round=sr:16",
+                             "mxfp4,block=1x16", "mxfp4,block=1x64", "nvfp4", "nvfp4,rule=4over6",
+                             "nvfp4,round=sr:16", "nvfp4,block=1x32", "mxfp6-e2m3", "mxfp8-e4m3"}) {
+      study::ErrorConfig config;
+      config.source.name = source;
+      config.source.rows = 64;
+      config.source.columns = 256;
+      config.spec = spec;
+      ResultFile file = study::run_error(config);
+      set_identity(file, std::string("error.columns = 256\nerror.rows = 64\nerror.source = \"") +
+                             source + "\"\nerror.spec = \"" + spec + "\"\nseed = 0\n");
+      index.add(std::move(file), {{"error.source", source}, {"error.spec", spec}});
+    }
+  }
+  index.write();
+}
+
+void write_gemms(const fs::path& folder) {
+  Index index(folder);
+  for (const char* accumulate : {"block-exact", "acc:bf16", "fp32-fma"}) {
+    study::GemmConfig config;
+    config.accumulate = accumulate;
+    config.m = config.n = 16;
+    config.k = {"64", "256", "1024"};
+    ResultFile file = study::run_gemm(config);
+    set_identity(file, std::string("gemm.accumulate = \"") + accumulate + "\"\nseed = 0\n");
+    index.add(std::move(file), {{"gemm.accumulate", accumulate}});
+  }
+  index.write();
+}
+
+void write_roundings(const fs::path& folder) {
+  Index index(folder);
+  for (const char* spec : {"mxfp4,rule=rceil", "mxfp4,rule=rceil,round=sr:16",
+                           "mxfp4,rule=rceil,round=sr:4", "mxfp4,rule=rceil,round=sr:2"}) {
+    study::RoundingConfig config;
+    config.source.rows = 32;
+    config.source.columns = 128;
+    config.spec = spec;
+    config.repeats = 64;
+    ResultFile file = study::run_rounding(config);
+    set_identity(
+        file, std::string("rounding.repeats = 64\nrounding.spec = \"") + spec + "\"\nseed = 0\n");
+    index.add(std::move(file), {{"rounding.spec", spec}});
+  }
+  index.write();
+}
+
+struct Recipe {
+  const char* name;
+  double gap;
+};
+constexpr Recipe kRecipes[] = {{"bf16", 0.0},
+                               {"nvfp4-nvidia", 0.03},
+                               {"four-over-six", 0.025},
+                               {"tetrajet", 0.05},
+                               {"mxfp4-baseline", 0.12}};
+
+/// `second`: another sweep over the same recipes, for two laid over each other.
+void write_training(const fs::path& folder, bool second) {
+  Index index(folder);
+  for (const Recipe& recipe : kRecipes) {
+    for (std::int64_t seed = 0; seed < 4; ++seed) {
+      RunShape shape;
+      shape.recipe = recipe.name;
+      shape.seed = seed;
+      shape.gap = recipe.gap * (second ? 1.5 : 1.0);
+      if (!second && std::strcmp(recipe.name, "mxfp4-baseline") == 0 && seed == 3) {
+        shape.diverges_at = 70;
+      }
+      shape.instruments = seed == 0;
+      index.add(make_run(shape), {{"recipe", recipe.name}, {"seed", std::to_string(seed)}});
+    }
+  }
+  index.write();
+}
+
+/// recipe x learning rate x seed, for effects.
+void write_factorial(const fs::path& folder) {
+  Index index(folder);
+  for (const char* recipe : {"bf16", "nvfp4-nvidia", "tetrajet"}) {
+    for (const double lr : {0.001, 0.002, 0.004}) {
+      for (std::int64_t seed = 0; seed < 3; ++seed) {
+        RunShape shape;
+        shape.recipe = recipe;
+        shape.lr = lr;
+        shape.seed = seed;
+        shape.gap = (recipe[0] == 'b'   ? 0.0
+                     : recipe[0] == 'n' ? 0.03
+                                        : 0.06) +
+                    (lr == 0.004 && recipe[0] == 't' ? 0.05 : 0.0) + 10 * lr;
+        shape.instruments = false;
+        index.add(make_run(shape), {{"recipe", recipe}, {"seed", std::to_string(seed)}});
+      }
+    }
+  }
+  index.write();
+}
+
+void write_slots(const fs::path& folder) {
+  Index index(folder);
+  const std::map<std::string, double> gaps = {{"", 0.06},    {"q1", 0.03},  {"q2", 0.02},
+                                              {"q3", 0.006}, {"q4", 0.004}, {"q5", 0.001},
+                                              {"q6", 0.002}};
+  for (std::int64_t seed = 0; seed < 3; ++seed) {
+    RunShape base;
+    base.seed = seed;
+    base.instruments = false;
+    index.add(make_run(base), {{"slot", "none"}, {"seed", std::to_string(seed)}});
+    for (const auto& [slot, gap] : gaps) {
+      RunShape shape = base;
+      shape.recipe = "mxfp4-rceil";
+      shape.only_slot = slot;
+      shape.gap = gap;
+      index.add(make_run(shape), {{"slot", slot}, {"seed", std::to_string(seed)}});
+    }
+  }
+  index.write();
+}
+
+void write_text(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
+
+std::string bytes_of(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// What a kill leaves: finished runs, a `.part`, an error file, a damaged and a foreign file, no
+/// index; some runs without instruments.
+void write_killed(const fs::path& folder) {
+  const fs::path runs = folder / "runs";
+  fs::create_directories(runs);
+  std::string whole;
+  for (std::int64_t seed = 0; seed < 3; ++seed) {
+    for (const char* recipe : {"bf16", "tetrajet"}) {
+      RunShape shape;
+      shape.recipe = recipe;
+      shape.seed = seed;
+      shape.gap = recipe[0] == 't' ? 0.05 : 0;
+      shape.instruments = seed == 0;
+      if (recipe[0] == 't' && seed == 1) shape.diverges_at = 40;
+      ResultFile file = make_run(shape);
+      const fs::path path = runs / (file.text_attribute("run_id") + ".h5");
+      file.write(path.string());
+      whole = bytes_of(path);
+    }
+  }
+  write_text(runs / "aaaaaaaaaaaa.h5.part", whole.substr(0, whole.size() / 2));
+  write_text(runs / "bbbbbbbbbbbb.h5", whole.substr(0, whole.size() / 2));
+  write_text(runs / "cccccccccccc.h5", "no HDF5 at all\n");
+  write_text(runs / "dddddddddddd.error.json",
+             "{\"run_id\": \"dddddddddddd\", \"error\": \"model.heads: 3 does not divide 64\"}\n");
+}
+
+void write_many(const fs::path& folder) {
+  Index index(folder);
+  for (std::int64_t recipe = 0; recipe < 20; ++recipe) {
+    for (std::int64_t seed = 0; seed < 10; ++seed) {
+      RunShape shape;
+      shape.recipe = recipe == 0 ? "bf16" : "recipe-" + std::to_string(recipe);
+      shape.seed = seed;
+      shape.gap = 0.01 * static_cast<double>(recipe);
+      shape.steps = 400;
+      shape.instruments = seed < 2;
+      index.add(make_run(shape), {{"recipe", shape.recipe}, {"seed", std::to_string(seed)}});
+    }
+  }
+  index.write();
+}
+
+int run(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: fp4lab_analysis_fixtures FOLDER [many]\n");
+    return 2;
+  }
+  const fs::path folder = argv[1];
+  fs::remove_all(folder);
+  if (argc > 2) {
+    write_many(folder / "many");
+    return 0;
+  }
+  write_errors(folder / "error");
+  write_gemms(folder / "gemm");
+  write_roundings(folder / "rounding");
+  write_training(folder / "train", false);
+  write_training(folder / "train2", true);
+  write_factorial(folder / "factorial");
+  write_slots(folder / "slots");
+  write_killed(folder / "killed");
+  return 0;
+}
+
+}  // namespace
+}  // namespace fp4lab::fixture
+
+int main(int argc, char** argv) {
+  try {
+    return fp4lab::fixture::run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "fp4lab_analysis_fixtures: %s\n", e.what());
+    return 1;
+  }
+}

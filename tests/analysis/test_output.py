@@ -1,0 +1,148 @@
+"""Pictures and CSV of every kind: byte identity, formats, README, the command's list of kinds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+from common import FIXTURES, PROGRAM, SOURCES, Case
+
+import fp4lab_analysis as fa
+from fp4lab_analysis.registry import kinds_markdown
+
+#: Which fixture feeds a kind; all others are fed by `train`.
+FEEDS = {"error": "error", "error-map": "error", "rate-distortion": "error"}
+
+
+def run_program(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [PROGRAM, *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FP4LAB_PYTHON": sys.executable, **environment},
+        check=False,
+    )
+
+
+class EveryKind(Case):
+    def test_equal_bytes_from_equal_data(self) -> None:
+        for name in fa.kinds():
+            with self.subTest(name):
+                path = FIXTURES / FEEDS.get(name, "train")
+                first = fa.draw(name, fa.load([path]))
+                second = fa.draw(name, fa.load([path]))
+                self.assertEqual(first.image("svg"), second.image("svg"))
+                self.assertEqual(first.csv(), second.csv())
+                self.assertGreater(len(first.rows), 0)
+                self.assertTrue(first.caption.endswith("."), first.caption)
+                self.names_of_axes(first)
+
+    def names_of_axes(self, figure) -> None:
+        for ax in figure.axes:
+            if ax.get_visible() and ax.get_label() != "<colorbar>" and not ax.images:
+                self.assertTrue(ax.get_xlabel() and ax.get_ylabel())
+        for row in figure.rows:
+            self.assertTrue(row["x_name"] and row["y_name"], row)
+
+    def test_png_and_pdf_have_no_dates(self) -> None:
+        results = fa.load([FIXTURES / "train"])
+        for form, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
+            one, two = (fa.draw("loss", results).image(form) for _ in range(2))
+            self.assertEqual(one, two)
+            self.assertTrue(one.startswith(start))
+            self.assertNotIn(b"CreationDate", one)
+
+    def test_pictures_name_their_runs(self) -> None:
+        results = fa.load([FIXTURES / "error"])
+        svg = fa.draw("error", results).image("svg").decode()
+        self.assertIn(results.runs[0].run_id, svg)
+        self.assertNotIn("<dc:date>", svg)
+
+    def test_csv_reads_back_to_the_drawn_numbers(self) -> None:
+        figure = fa.draw("loss", fa.load([FIXTURES / "killed"]))
+        rows = list(csv.DictReader(io.StringIO(figure.csv())))
+        self.assertEqual(len(rows), len(figure.rows))
+        for got, want in zip(rows, figure.rows):
+            number = float(got["y"]) if got["y"] else np.nan
+            np.testing.assert_equal(number, want["y"])
+            self.assertEqual(got["series"], want["series"])
+
+
+class Documents(Case):
+    def test_readme_lists_the_kinds(self) -> None:
+        page = SOURCES / "analysis" / "README.md"
+        text = page.read_text(encoding="utf-8")
+        pattern = re.compile(r"(<!-- kinds -->\n).*?(<!-- /kinds -->)", re.S)
+        want = pattern.sub(lambda m: m.group(1) + kinds_markdown() + m.group(2), text)
+        if os.environ.get("FP4LAB_UPDATE_DOCS"):
+            page.write_text(want, encoding="utf-8")
+            return
+        self.assertEqual(text, want, "run this test once with FP4LAB_UPDATE_DOCS=1")
+
+
+@unittest.skipUnless(PROGRAM, "the program was not built")
+class Command(Case):
+    def test_plot_writes_picture_and_numbers(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            out, data = Path(folder, "x.svg"), Path(folder, "x.csv")
+            done = run_program("plot", "error", str(FIXTURES / "error"), "-o", str(out), "--data", str(data))
+            self.assertEqual((done.returncode, done.stdout), (0, f"{out}\n"), done.stderr)
+            figure = fa.draw("error", fa.load([FIXTURES / "error"]))
+            self.assertEqual(out.read_bytes(), figure.image("svg"))
+            self.assertEqual(data.read_text(), figure.csv())
+            self.assertEqual(sorted(p.name for p in Path(folder).iterdir()), ["x.csv", "x.svg"])
+
+    def test_failures_are_one_line_with_their_code(self) -> None:
+        damaged = str(FIXTURES / "killed" / "runs" / "bbbbbbbbbbbb.h5")
+        error, here = str(FIXTURES / "error"), str(FIXTURES)
+        for code, text, words in (
+            (2, "did you mean 'loss'", ("plot", "los", error)),
+            (2, "seal", ("plot", "loss", damaged)),
+            (2, "no training run", ("plot", "loss", error)),
+            (2, "must end in", ("plot", "error", error, "-o", "x.jpg")),
+            (2, "takes no --slot", ("plot", "error", error, "--slot", "q1")),
+            (2, "cannot be read", ("plot", "error", here + "/none.h5")),
+            (3, "cannot be written", ("plot", "error", error, "-o", here + "/none/x.svg")),
+        ):
+            done = run_program(*words)
+            self.assertEqual(done.returncode, code, (words, done.stderr))
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertIn(text, done.stderr)
+            self.assertEqual(done.stdout, "")
+
+    def test_missing_python_or_module(self) -> None:
+        done = run_program("plot", "loss", "x.h5", FP4LAB_PYTHON="/no/such/python")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("cannot be started", done.stderr)
+        with tempfile.TemporaryDirectory() as folder:  # an interpreter without the modules
+            python = Path(folder, "python3")
+            python.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I -c "$CODE" "$@"\n')
+            python.chmod(0o755)
+            code = (
+                f"import sys; sys.path.insert(0, {str(SOURCES / 'analysis')!r}); "
+                "from fp4lab_analysis.__main__ import main; sys.exit(main(['probe']))"
+            )
+            done = run_program("plot", "loss", "x.h5", FP4LAB_PYTHON=str(python), CODE=code)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("apt-get install python3-numpy python3-h5py", done.stderr)
+        self.assertIn("-m pip install numpy h5py", done.stderr)
+
+    def test_completion_knows_the_kinds(self) -> None:
+        script = run_program("completion", "fish").stdout
+        for name in fa.kinds():
+            self.assertRegex(script, rf"\b{re.escape(name)}\b")
+        source = (SOURCES / "experiments/cli/command_plot.cpp").read_text()
+        listed = re.search(r"kKinds = \{(.*?)\};", source, re.S).group(1)
+        self.assertEqual(re.findall(r'"([^"]+)"', listed), list(fa.kinds()))
+
+
+if __name__ == "__main__":
+    unittest.main()
