@@ -25,11 +25,11 @@ constexpr const char* kNoFp6 = "no source tested FP6; parameters of the FP8 form
 constexpr const char* kAs100 = "taken to be as on sm100a";
 constexpr const char* kNone = "no source";
 
-/// Several presets that differ in types only. `types` are A.B pairs, `accs` accumulators.
+/// Several presets that differ in size and types only. `types` are A.B pairs, `accs` accumulators.
 struct Row {
   const char* chip;
   const char* instruction;
-  int k;
+  const char* ks;     ///< products an instruction: one or more sizes
   const char* types;
   const char* accs;
   const char* scale;  ///< "ue8m0x32" or ""
@@ -42,6 +42,8 @@ struct Row {
 };
 
 constexpr auto kFused = MmaKind::fused_sum;
+/// One fused sum takes all products of the instruction.
+constexpr int kAllK = 0;
 constexpr const char* kFp8 = "e4m3.e4m3 e4m3.e5m2 e5m2.e4m3 e5m2.e5m2";
 constexpr const char* kF8f4 =
     "e4m3.e4m3 e4m3.e5m2 e5m2.e4m3 e5m2.e5m2 e2m1.e2m1 e2m1.e4m3 e2m1.e5m2 e4m3.e2m1 e5m2.e2m1";
@@ -49,109 +51,94 @@ constexpr const char* kFp6 =
     "e2m3.e2m3 e2m3.e3m2 e3m2.e2m3 e3m2.e3m2 e2m3.e4m3 e2m3.e5m2 e2m3.e2m1 e3m2.e4m3 e3m2.e5m2 "
     "e3m2.e2m1 e4m3.e2m3 e4m3.e3m2 e5m2.e2m3 e5m2.e3m2 e2m1.e2m3 e2m1.e3m2";
 
-// Columns: chip, instruction, k, types, accumulators, block scale, kind, terms, fraction bits,
-// exponent floor (f32, f16 results), f32 rounding, evidence, source.
+// Columns: chip, instruction, k (one or more), types, accumulators, block scale, kind, terms,
+// fraction bits, exponent floor (f32, f16 results), f32 rounding, evidence, source.
 constexpr Row kRows[] = {
-    {"sm70", "mma", 4, "f16.f16", "f32 f16", "", kFused, 4, 23, kNoFloor, -19, kRz, kPublished, kSimLeeds},
-    {"sm75", "mma", 8, "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kTuring},
+    {"sm70", "mma", "4", "f16.f16", "f32 f16", "", kFused, kAllK, 23, kNoFloor, -19, kRz, kPublished, kSimLeeds},
+    {"sm75", "mma", "8", "f16.f16", "f32 f16", "", kFused, kAllK, 24, -132, -20, kRz, kPublished, kTuring},
 
-    {"sm80", "mma", 16, "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 8, "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 16, "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 8, "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 8, "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 4, "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm80", "mma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"sm80", "mma", "16 8", "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm80", "mma", "16 8", "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm80", "mma", "8 4", "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm80", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
 
-    {"sm89", "mma", 16, "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 8, "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 16, "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 8, "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 8, "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 4, "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
-    {"sm89", "mma", 32, kFp8, "f32 f16", "", kFused, 16, 13, -132, -20, kE8m13, kPublished, kSimLeeds},
-    {"sm89", "mma", 16, kFp8, "f32 f16", "", kFused, 16, 13, -132, -20, kE8m13, kPublished, kSimLeeds},
-    {"sm89", "mma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"sm89", "mma", "16 8", "f16.f16", "f32 f16", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm89", "mma", "16 8", "bf16.bf16", "f32", "", kFused, 8, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm89", "mma", "8 4", "tf32.tf32", "f32", "", kFused, 4, 24, -132, -20, kRz, kPublished, kSimLeeds},
+    {"sm89", "mma", "32 16", kFp8, "f32 f16", "", kFused, 16, 13, -132, -20, kE8m13, kPublished, kSimLeeds},
+    {"sm89", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
 
-    {"sm90a", "mma", 16, "f16.f16", "f32", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 16, "f16.f16", "f16", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbeF16},
-    {"sm90a", "mma", 8, "f16.f16", "f32", "", kFused, 8, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 8, "f16.f16", "f16", "", kFused, 8, 25, -133, -21, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", 16, "bf16.bf16", "f32", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 8, "bf16.bf16", "f32", "", kFused, 8, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 8, "tf32.tf32", "f32", "", kFused, 8, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 4, "tf32.tf32", "f32", "", kFused, 4, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 32, "e4m3.e4m3", "f32 f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 32, "e5m2.e5m2 e4m3.e5m2", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 32, "e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", 32, "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", 16, "e4m3.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", 16, "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", 16, kFp8, "f16", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"sm90a", "wgmma", 16, "f16.f16", "f32", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "wgmma", 16, "f16.f16", "f16", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbeF16},
-    {"sm90a", "wgmma", 16, "bf16.bf16", "f32", "", kFused, 16, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "wgmma", 8, "tf32.tf32", "f32", "", kFused, 8, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "wgmma", 32, "e4m3.e4m3", "f32 f16", "", kFused, 32, 13, -133, -133, kE8m13, kMeasured, kProbe},
-    {"sm90a", "wgmma", 32, "e5m2.e5m2 e4m3.e5m2", "f32", "", kFused, 32, 13, -133, -133, kE8m13, kMeasured, kProbe},
-    {"sm90a", "wgmma", 32, "e5m2.e4m3", "f32", "", kFused, 32, 13, -133, -133, kE8m13, kUnverified, kSibling},
-    {"sm90a", "wgmma", 32, "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", kFused, 32, 13, -133, -133, kE8m13, kUnverified, kSibling},
+    {"sm90a", "mma", "16", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "16", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbeF16},
+    {"sm90a", "mma", "8", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "8", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "16 8", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "8 4", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "32", "e4m3.e4m3", "f32 f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "32", "e5m2.e5m2 e4m3.e5m2", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "32", "e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "16", "e4m3.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kMeasured, kProbe},
+    {"sm90a", "mma", "16", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "16", kFp8, "f16", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"sm90a", "wgmma", "16", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "wgmma", "16", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbeF16},
+    {"sm90a", "wgmma", "16", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "wgmma", "8", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
+    {"sm90a", "wgmma", "32", "e4m3.e4m3", "f32 f16", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kProbe},
+    {"sm90a", "wgmma", "32", "e5m2.e5m2 e4m3.e5m2", "f32", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kProbe},
+    {"sm90a", "wgmma", "32", "e5m2.e4m3", "f32", "", kFused, kAllK, 13, -133, -133, kE8m13, kUnverified, kSibling},
+    {"sm90a", "wgmma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", kFused, kAllK, 13, -133, -133, kE8m13, kUnverified, kSibling},
 
-    {"sm100a", "tcgen05", 16, "f16.f16", "f32 f16", "", kFused, 16, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm100a", "tcgen05", 16, "bf16.bf16", "f32", "", kFused, 16, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm100a", "tcgen05", 8, "tf32.tf32", "f32", "", kFused, 8, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm100a", "tcgen05", 32, kF8f4, "f32 f16", "", kFused, 32, 25, -133, -133, kRz, kPublished, kSimLeeds},
-    {"sm100a", "tcgen05", 32, kFp6, "f32 f16", "", kFused, 32, 25, -133, -133, kRz, kUnverified, kNoFp6},
-    {"sm100a", "tcgen05", 32, kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, 32, 25, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm100a", "tcgen05", 32, kFp6, "f32", "ue8m0x32", MmaKind::block_scaled, 32, 25, kNoFloor, 0, kRz, kUnverified, kNoFp6},
-    {"sm100a", "tcgen05", 64, "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm100a", "tcgen05", 64, "e2m1.e2m1", "f32", "ue8m0x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm100a", "tcgen05", 64, "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm100a", "mma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"sm100a", "tcgen05", "16", "f16.f16", "f32 f16", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm100a", "tcgen05", "16", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm100a", "tcgen05", "8", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm100a", "tcgen05", "32", kF8f4, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kPublished, kSimLeeds},
+    {"sm100a", "tcgen05", "32", kFp6, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kUnverified, kNoFp6},
+    {"sm100a", "tcgen05", "32", kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, kAllK, 25, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm100a", "tcgen05", "32", kFp6, "f32", "ue8m0x32", MmaKind::block_scaled, kAllK, 25, kNoFloor, 0, kRz, kUnverified, kNoFp6},
+    {"sm100a", "tcgen05", "64", "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm100a", "tcgen05", "64", "e2m1.e2m1", "f32", "ue8m0x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm100a", "tcgen05", "64", "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm100a", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
 
-    {"sm103a", "tcgen05", 16, "f16.f16", "f32 f16", "", kFused, 16, 25, -133, -21, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 16, "bf16.bf16", "f32", "", kFused, 16, 25, -133, -21, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 8, "tf32.tf32", "f32", "", kFused, 8, 25, -133, -21, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 32, kF8f4, "f32 f16", "", kFused, 32, 25, -133, -133, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 32, kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, 32, 25, kNoFloor, 0, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 64, "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 64, "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kUnverified, kAs100},
-    {"sm103a", "tcgen05", 96, "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 6, 35, kNoFloor, 0, kRz, kUnverified, kNone},
-    {"sm103a", "tcgen05", 96, "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 6, 35, kNoFloor, 0, kRz, kUnverified, kNone},
+    {"sm103a", "tcgen05", "16", "f16.f16", "f32 f16", "", kFused, kAllK, 25, -133, -21, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "16", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "8", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "32", kF8f4, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "32", kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, kAllK, 25, kNoFloor, 0, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "64", "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "64", "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kUnverified, kAs100},
+    {"sm103a", "tcgen05", "96", "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 6, 35, kNoFloor, 0, kRz, kUnverified, kNone},
+    {"sm103a", "tcgen05", "96", "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 6, 35, kNoFloor, 0, kRz, kUnverified, kNone},
 
-    {"sm120a", "mma", 16, "f16.f16", "f32 f16", "", kFused, 16, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 8, "f16.f16", "f32 f16", "", kFused, 8, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 16, "bf16.bf16", "f32", "", kFused, 16, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 8, "bf16.bf16", "f32", "", kFused, 8, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 8, "tf32.tf32", "f32", "", kFused, 8, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 4, "tf32.tf32", "f32", "", kFused, 4, 25, -133, -21, kRz, kPublished, kSimLeeds},
-    {"sm120a", "mma", 32, kF8f4, "f32 f16", "", kFused, 32, 25, -133, -133, kRz, kPublished, kSim},
-    {"sm120a", "mma", 32, kFp6, "f32 f16", "", kFused, 32, 25, -133, -133, kRz, kUnverified, kNoFp6},
-    {"sm120a", "mma", 16, kFp8, "f32 f16", "", kFused, 16, 25, -133, -133, kRz, kPublished, kSim},
-    {"sm120a", "mma", 32, kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, 32, 25, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm120a", "mma", 32, kFp6, "f32", "ue8m0x32", MmaKind::block_scaled, 32, 25, kNoFloor, 0, kRz, kUnverified, kNoFp6},
-    {"sm120a", "mma", 64, "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm120a", "mma", 64, "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
-    {"sm120a", "mma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"sm120a", "mma", "16 8", "f16.f16", "f32 f16", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm120a", "mma", "16 8", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm120a", "mma", "8 4", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
+    {"sm120a", "mma", "32", kF8f4, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kPublished, kSim},
+    {"sm120a", "mma", "32", kFp6, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kUnverified, kNoFp6},
+    {"sm120a", "mma", "16", kFp8, "f32 f16", "", kFused, kAllK, 25, -133, -133, kRz, kPublished, kSim},
+    {"sm120a", "mma", "32", kF8f4, "f32", "ue8m0x32", MmaKind::block_scaled, kAllK, 25, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm120a", "mma", "32", kFp6, "f32", "ue8m0x32", MmaKind::block_scaled, kAllK, 25, kNoFloor, 0, kRz, kUnverified, kNoFp6},
+    {"sm120a", "mma", "64", "e2m1.e2m1", "f32", "ue8m0x32", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm120a", "mma", "64", "e2m1.e2m1", "f32", "ue4m3x16", MmaKind::fp4_groups, 4, 35, kNoFloor, 0, kRz, kPublished, kSimFloor},
+    {"sm120a", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
 
-    {"cdna1", "mfma", 4, "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna1", "mfma", 16, "f16.f16", "f32", "", MmaKind::amd_tree, 4, 0, 0, 0, OutRound::f32_rne, kUnverified, "MMA-Sim; arXiv:2512.07004 models an exact sum instead (@leeds)"},
-    {"cdna1", "mfma", 16, "f16.f16", "f32@leeds", "", MmaKind::amd_exact_group, 4, 0, 0, 0, OutRound::f32_rne, kUnverified, "arXiv:2512.07004; MMA-Sim models a tree instead"},
-    {"cdna1", "mfma", 8, "bf16.bf16", "f32", "", MmaKind::amd_tree, 2, 0, 0, 0, OutRound::f32_rne, kUnverified, "MMA-Sim; disputed for f16"},
-    {"cdna2", "mfma", 4, "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna2", "mfma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna2", "mfma", 16, "f16.f16", "f32", "", MmaKind::amd_tree_flush, 4, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna2", "mfma", 8, "bf16.bf16", "f32", "", MmaKind::amd_tree_flush, 2, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna2", "mfma", 16, "bf16.bf16", "f32", "", MmaKind::amd_tree_flush, 4, 0, 0, 0, OutRound::f32_rne, kPublished, "MMA-Sim, the _1k forms"},
-    {"cdna3", "mfma", 4, "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 4, "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 16, "f16.f16 bf16.bf16", "f32", "", MmaKind::amd_two_stage, 8, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 8, "f16.f16 bf16.bf16", "f32", "", MmaKind::amd_two_stage, 8, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 8, "xf32.xf32", "f32", "", MmaKind::amd_two_stage, 4, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 4, "xf32.xf32", "f32", "", MmaKind::amd_two_stage, 4, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 32, "e4m3fnuz.e4m3fnuz e4m3fnuz.e5m2fnuz e5m2fnuz.e4m3fnuz e5m2fnuz.e5m2fnuz", "f32", "", MmaKind::amd_two_stage_f8, 16, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
-    {"cdna3", "mfma", 16, "e4m3fnuz.e4m3fnuz e4m3fnuz.e5m2fnuz e5m2fnuz.e4m3fnuz e5m2fnuz.e5m2fnuz", "f32", "", MmaKind::amd_two_stage_f8, 16, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna1", "mfma", "4", "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna1", "mfma", "16", "f16.f16", "f32", "", MmaKind::amd_tree, 4, 0, 0, 0, OutRound::f32_rne, kUnverified, "MMA-Sim; arXiv:2512.07004 models an exact sum instead (@leeds)"},
+    {"cdna1", "mfma", "16", "f16.f16", "f32@leeds", "", MmaKind::amd_exact_group, 4, 0, 0, 0, OutRound::f32_rne, kUnverified, "arXiv:2512.07004; MMA-Sim models a tree instead"},
+    {"cdna1", "mfma", "8", "bf16.bf16", "f32", "", MmaKind::amd_tree, 2, 0, 0, 0, OutRound::f32_rne, kUnverified, "MMA-Sim; disputed for f16"},
+    {"cdna2", "mfma", "4", "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna2", "mfma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna2", "mfma", "16", "f16.f16", "f32", "", MmaKind::amd_tree_flush, 4, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna2", "mfma", "8", "bf16.bf16", "f32", "", MmaKind::amd_tree_flush, 2, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna2", "mfma", "16", "bf16.bf16", "f32", "", MmaKind::amd_tree_flush, 4, 0, 0, 0, OutRound::f32_rne, kPublished, "MMA-Sim, the _1k forms"},
+    {"cdna3", "mfma", "4", "f32.f32", "f32", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna3", "mfma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna3", "mfma", "16 8", "f16.f16 bf16.bf16", "f32", "", MmaKind::amd_two_stage, 8, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna3", "mfma", "8 4", "xf32.xf32", "f32", "", MmaKind::amd_two_stage, 4, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
+    {"cdna3", "mfma", "32 16", "e4m3fnuz.e4m3fnuz e4m3fnuz.e5m2fnuz e5m2fnuz.e4m3fnuz e5m2fnuz.e5m2fnuz", "f32", "", MmaKind::amd_two_stage_f8, 16, 24, 0, 0, OutRound::f32_rne, kPublished, kSim},
 };
 
 std::vector<std::string> words(std::string_view list) {
@@ -164,7 +151,7 @@ std::vector<std::string> words(std::string_view list) {
   return out;
 }
 
-MmaPreset make_preset(const Row& row, const std::string& types, const std::string& acc) {
+MmaPreset make_preset(const Row& row, int k, const std::string& types, const std::string& acc) {
   const std::size_t dot = types.find('.');
   MmaPreset p;
   p.chip = row.chip;
@@ -172,7 +159,7 @@ MmaPreset make_preset(const Row& row, const std::string& types, const std::strin
   p.a = types.substr(0, dot);
   p.b = types.substr(dot + 1);
   p.acc = acc.substr(0, acc.find('@'));
-  p.id = p.chip + "." + p.instruction + ".k" + std::to_string(row.k) + "." + types + "." + acc;
+  p.id = p.chip + "." + p.instruction + ".k" + std::to_string(k) + "." + types + "." + acc;
   const std::string scale = row.scale;
   if (!scale.empty()) {
     p.id += "." + scale;
@@ -180,9 +167,9 @@ MmaPreset make_preset(const Row& row, const std::string& types, const std::strin
     p.params.scale_block = std::stoi(scale.substr(scale.find('x') + 1));
   }
   p.params.kind = row.kind;
-  p.params.k = row.k;
+  p.params.k = k;
   p.params.f16_accumulator = p.acc == "f16";
-  p.params.fused.terms = row.terms;
+  p.params.fused.terms = row.terms == kAllK ? k : row.terms;
   p.params.fused.fraction_bits = row.fraction;
   p.params.fused.floor = p.params.f16_accumulator ? row.floor16 : row.floor32;
   p.params.fused.out = p.params.f16_accumulator ? OutRound::f16_rne : row.out32;
@@ -212,8 +199,12 @@ void mark_widest(std::vector<MmaPreset>& presets) {
 std::vector<MmaPreset> expand() {
   std::vector<MmaPreset> presets;
   for (const Row& row : kRows) {
-    for (const std::string& types : words(row.types)) {
-      for (const std::string& acc : words(row.accs)) presets.push_back(make_preset(row, types, acc));
+    for (const std::string& k : words(row.ks)) {
+      for (const std::string& types : words(row.types)) {
+        for (const std::string& acc : words(row.accs)) {
+          presets.push_back(make_preset(row, std::stoi(k), types, acc));
+        }
+      }
     }
   }
   mark_widest(presets);
