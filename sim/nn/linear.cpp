@@ -42,7 +42,7 @@ Linear::Linear(BuildContext& build, const std::string& name, Role role, int bloc
   }
   slots_.reserve(kSlots);
   for (std::size_t i = 0; i < kSlots; ++i) {
-    slots_.emplace_back(config_, static_cast<Slot>(i), info_.index);
+    slots_.emplace_back(config_, static_cast<Slot>(i), info_);
   }
   weight_.name = name + ".weight";
   weight_.layer = info_.index;
@@ -67,9 +67,7 @@ Linear::Linear(BuildContext& build, const std::string& name, Role role, int bloc
 void Linear::collect(std::vector<Param*>& out) {
   out.push_back(&weight_);
   if (has_bias_) out.push_back(&bias_);
-  for (SlotQuantizer& s : slots_) {
-    if (s.hook() != nullptr) s.hook()->collect(out);
-  }
+  for (SlotQuantizer& s : slots_) s.collect(out);
 }
 
 void Linear::state(std::vector<std::pair<std::string, Tensor*>>& out) {
@@ -234,7 +232,7 @@ void Linear::forward_matrix(const StepContext& ctx, std::span<const float> x, st
   if (has_bias_) add_bias(rows, y);
   if (!ctx.training) return;
   make_slot(ctx, Slot::q6, x, rows, in_, true);
-  if (ctx.probe != nullptr && ctx.probe->wants_gemm()) {
+  if (slots_[index(Slot::q1)].has_backward() || (ctx.probe != nullptr && ctx.probe->wants_gemm())) {
     saved_x_.resize({rows, in_});
     std::copy(x.begin(), x.end(), saved_x_.data());
   }
@@ -243,18 +241,28 @@ void Linear::forward_matrix(const StepContext& ctx, std::span<const float> x, st
 void Linear::backward_matrix(const StepContext& ctx, std::span<const float> dy, std::size_t rows,
                              float* dx) {
   make_slot(ctx, Slot::q3, dy, rows, out_, false);
+  if (dx == nullptr && slots_[index(Slot::q1)].learns()) {
+    unused_dx_.resize({rows, in_});  // a learned clip or scale needs the gradient of what it made
+    dx = unused_dx_.data();
+  }
   if (dx != nullptr) {
     if (!have_q4_) make_slot(ctx, Slot::q4, weight_.value.span(), out_, in_, false);
     have_q4_ = true;
     product(ctx, Slot::q3, rows, dx);
     report_product(ctx, Gemm::dx, {dx, rows * in_}, {nullptr, dy.data(), rows, out_, false},
                    {nullptr, weight_.value.data(), out_, in_, true});
+    if (slots_[index(Slot::q1)].has_backward()) {
+      slots_[index(Slot::q1)].backward(ctx, input(ctx, Slot::q1, saved_x_.span(), rows, in_),
+                                       operands_[index(Slot::q1)], {dx, rows * in_});
+    }
   }
   make_slot(ctx, Slot::q5, dy, rows, out_, false);
   dw_.resize({out_, in_});
   product(ctx, Slot::q5, rows, dw_.data());
   report_product(ctx, Gemm::dw, dw_.span(), {nullptr, dy.data(), rows, out_, true},
                  {nullptr, saved_x_.data(), rows, in_, true});
+  slots_[index(Slot::q2)].backward(ctx, input(ctx, Slot::q2, weight_.value.span(), out_, in_),
+                                   operands_[index(Slot::q2)], dw_.span());
   for (std::size_t i = 0; i < dw_.size(); ++i) {
     weight_.grad[i] = add_rn(weight_.grad[i], dw_[i]);
   }

@@ -115,7 +115,7 @@ class Linear : public Module {
   Param weight_, bias_;
   std::vector<SlotQuantizer> slots_;
   std::array<SlotOperand, kSlots> operands_;
-  Tensor dw_, shared_values_, saved_x_;
+  Tensor dw_, shared_values_, saved_x_, unused_dx_;
 
   struct WeightKey {
     std::uint64_t seed = 0;

@@ -19,6 +19,7 @@ struct Param {
   Tensor grad;               ///< sum over the step's microbatches; backward adds to it
   bool decay = true;         ///< weight decay applies (matrices; not norms, biases, embeddings' gains)
   bool quantized = false;    ///< a weight that goes through q2
+  float l2 = 0.0f;           ///< l2 * value joins the unscaled gradient before clipping (PACT's clip)
 };
 
 /// A layer from one tensor to one tensor. A training forward keeps what its backward needs; there

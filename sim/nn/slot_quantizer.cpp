@@ -5,6 +5,7 @@
 
 #include "formats/block_quantize.h"
 #include "formats/choose_scale.h"
+#include "formats/decision_table.h"
 #include "formats/spec_text.h"
 #include "sim/quantize_plan.h"
 
@@ -83,6 +84,39 @@ bool bad_source(Slot slot, SlotSource source) {
   return true;
 }
 
+/// An estimator that its slot's spec cannot serve is refused.
+void check_estimator(Slot slot, const SlotConfig& c) {
+  const EstimatorKind kind = c.estimator.kind;
+  if (kind == EstimatorKind::ste || c.source == SlotSource::none) return;
+  const std::string name = estimator_name(kind);
+  if (slot != Slot::q1 && slot != Slot::q2) {
+    refuse(slot, "estimator", name + ": the derivative of a quantizer is that of q1 or q2");
+  }
+  const char* complaint = estimator_complaint(c.estimator);
+  if (*complaint != '\0') refuse(slot, "estimator", complaint);
+  const Scheme scheme = c.spec.scheme;
+  const bool one_grid = scheme == Scheme::plain || scheme == Scheme::mx || scheme == Scheme::nv;
+  if (!one_grid || c.spec.element.bits > 8 || detail::is_asymmetric(c.spec)) {
+    refuse(slot, "estimator",
+           name + " needs one grid of at most 8 bits, which " + to_string(c.spec) + " is not");
+  }
+  const bool learned =
+      kind == EstimatorKind::pact || kind == EstimatorKind::lsq || kind == EstimatorKind::lsq_plus;
+  if (learned && (!c.spec.block.is_tensor() || c.spec.scale.kind != ScaleFormat::Kind::fp32 ||
+                  c.spec.has_global())) {
+    refuse(slot, "estimator",
+           name + " learns one binary32 scale a tensor; a spec such as int4 or e2m1 has one, " +
+               to_string(c.spec) + " has not");
+  }
+  if (c.spec.hadamard != 0 && (kind == EstimatorKind::pact || kind == EstimatorKind::lsq_plus ||
+                               kind == EstimatorKind::diffq)) {
+    refuse(slot, "estimator", name + " and a Hadamard exclude each other");
+  }
+  if (kind == EstimatorKind::pact && slot != Slot::q1) {
+    refuse(slot, "estimator", "pact clips activations at 0: it belongs to q1");
+  }
+}
+
 std::string hadamard_text(int size) {
   return size == 0 ? "no Hadamard" : "hadamard=" + std::to_string(size);
 }
@@ -112,7 +146,9 @@ QuantSpec turned(const QuantSpec& spec) noexcept {
 
 Factor SlotOperand::factor() const noexcept {
   Factor f;
-  const QuantizedTensor* q = shared_ != nullptr ? shared_ : quantized_ ? &codes_ : nullptr;
+  const QuantizedTensor* q = shared_ != nullptr          ? shared_
+                             : quantized_ && !simulated_ ? &codes_
+                                                         : nullptr;
   f.codes = q;
   if (q != nullptr) {
     f.rows = q->grid.rows;
@@ -128,11 +164,11 @@ Factor SlotOperand::factor() const noexcept {
 }
 
 void SlotOperand::values(std::span<float> out) const {
-  if (shared_ != nullptr || (quantized_ && !turned_copy_)) {
+  if (shared_ != nullptr || (quantized_ && !turned_copy_ && !simulated_)) {
     dequantize_into(shared_ != nullptr ? *shared_ : codes_, out);
     return;
   }
-  if (quantized_) {
+  if (quantized_ && !simulated_) {
     const std::vector<float> t = dequantize(codes_);
     transpose(t.data(), cols_, rows_, out.data());
     return;
@@ -145,9 +181,35 @@ void SlotOperand::values(std::span<float> out) const {
   rotate_back(rotation_, copy, rows_, cols_, over_rows_, out.data());
 }
 
-SlotQuantizer::SlotQuantizer(const LayerConfig& config, Slot slot, std::uint32_t layer)
-    : config_(config[slot]), compute_(config.compute), slot_(slot), layer_(layer) {
+SlotQuantizer::SlotQuantizer(const LayerConfig& config, Slot slot, const LayerInfo& layer)
+    : config_(config[slot]), compute_(config.compute), slot_(slot), layer_(layer.index) {
   if (config_.spec.rule == ScaleRule::ema) delayed_amax_ = Tensor({1});
+  if (!quantizes() || config_.estimator.kind == EstimatorKind::ste) return;
+  const ValueTable table = make_value_table(config_.spec.element);
+  for (int i = 0; i < table.count; ++i) grid_.push_back(static_cast<float>(table.value[i]));
+  const auto learn = [&](Param& p, const char* what, float value) {
+    p.name = layer.name + "." + slot_name(slot) + "." + what;
+    p.layer = layer.index;
+    p.role = layer.role;
+    p.value = Tensor({1});
+    p.value[0] = value;
+    p.grad = Tensor({1});
+    p.decay = false;
+  };
+  switch (config_.estimator.kind) {
+    case EstimatorKind::pact:
+      learn(scale_, "clip", static_cast<float>(config_.estimator.pact_init));
+      scale_.l2 = static_cast<float>(config_.estimator.pact_decay);
+      break;
+    case EstimatorKind::lsq_plus:
+      learn(offset_, "offset", 0.0f);
+      [[fallthrough]];
+    case EstimatorKind::lsq:
+      learn(scale_, "scale", 0.0f);
+      break;
+    default:
+      break;
+  }
 }
 
 void SlotQuantizer::state(const std::string& prefix,
@@ -159,6 +221,7 @@ void SlotQuantizer::state(const std::string& prefix,
 
 void SlotQuantizer::share(const SlotOperand& of, SlotOperand& out) {
   out.quantized_ = of.quantized_;
+  out.simulated_ = false;
   out.over_rows_ = contracts_over_rows(slot_);
   out.turned_copy_ = false;
   out.rows_ = of.rows_;
@@ -178,9 +241,14 @@ void SlotQuantizer::make(const StepContext& ctx, const SlotInput& in, SlotOperan
   const SlotSource source = config_.source;
   out.quantized_ = !in.off && (source == SlotSource::master || source == SlotSource::requant);
   std::span<const float> x = in.x;
+  out.simulated_ = false;
   if (out.quantized_ && hook_) x = hook_->before(ctx, {layer_, slot_, in.rows, in.cols}, x);
   if (out.quantized_) {
-    quantize_operand(ctx, in, x, out);
+    if (config_.estimator.kind == EstimatorKind::diffq && ctx.training) {
+      add_noise(ctx, x, out);
+    } else {
+      quantize_operand(ctx, in, x, out);
+    }
     if (ctx.probe != nullptr && ctx.probe->wants_slot(layer_, slot_)) report(ctx, in, out);
     return;
   }
@@ -208,7 +276,12 @@ void SlotQuantizer::quantize_operand(const StepContext& ctx, const SlotInput& in
   const bool over_rows = out.over_rows_;
   QuantSpec spec = config_.spec;
   const float prescale = spec.prescale;
+  const EstimatorKind estimator = config_.estimator.kind;
   spec.hadamard = 0;
+  if (estimator == EstimatorKind::pact) {
+    clip_to_learned(x);
+    x = scratch_.span();
+  }
   std::size_t rows = in.rows, cols = in.cols;
   if (in.rotation.size != 0) {
     if (prescale != 1.0f) {
@@ -223,9 +296,23 @@ void SlotQuantizer::quantize_operand(const StepContext& ctx, const SlotInput& in
   }
 
   QuantizeOptions options;
+  if (estimator == EstimatorKind::pact) {
+    spec.rule = ScaleRule::ema;
+    options.external_amax = scale_used_;
+  }
+  if (estimator == EstimatorKind::lsq || estimator == EstimatorKind::lsq_plus) {
+    init_scale(ctx, x);
+    spec.rule = ScaleRule::fixed;
+    spec.rule_arg = static_cast<double>(scale_used_);
+    if (estimator == EstimatorKind::lsq_plus) {
+      scratch_.resize({x.size()});
+      for (std::size_t i = 0; i < x.size(); ++i) scratch_[i] = sub_rn(x[i], offset_used_);
+      x = scratch_.span();
+    }
+  }
   options.random.stream = ctx.stream(layer_, slot_number(slot_), RandomPurpose::element_sr);
   if (holds_weight(slot_)) options.random.stream.microbatch = 0;
-  if (spec.rule == ScaleRule::ema) {
+  if (config_.spec.rule == ScaleRule::ema && estimator != EstimatorKind::pact) {
     const float now = finite_tensor_amax(x);
     const float used = delayed_amax_[0] > 0.0f ? delayed_amax_[0] : now;
     options.external_amax = used;
@@ -267,6 +354,7 @@ void SlotQuantizer::quantize_operand(const StepContext& ctx, const SlotInput& in
     q.cols = out.turned_copy_ ? in.rows : in.cols;
     q.shape = {q.rows, q.cols};
   }
+  if (estimator == EstimatorKind::lsq_plus) add_offset(out);
 }
 
 void SlotQuantizer::report(const StepContext& ctx, const SlotInput& in, const SlotOperand& out) {
@@ -275,9 +363,14 @@ void SlotQuantizer::report(const StepContext& ctx, const SlotInput& in, const Sl
   SlotSample s;
   s.layer = layer_;
   s.slot = slot_;
-  s.spec = &out.codes_.spec;
+  s.spec = &config_.spec;
   s.input = in.x;
   s.output = values.span();
+  if (config_.estimator.kind == EstimatorKind::diffq && ctx.training) {
+    ctx.probe->slot(s);  // noise has no codes
+    return;
+  }
+  s.spec = &out.codes_.spec;
   s.codes = out.codes_.codes;
   s.scale_codes = out.codes_.scale_codes;
   s.global = out.codes_.global;
@@ -305,6 +398,7 @@ void check_slots(const LayerConfig& config) {
   for (std::size_t i = 0; i < kSlots; ++i) {
     const Slot slot = static_cast<Slot>(i);
     const SlotConfig& c = config[slot];
+    check_estimator(slot, c);
     if (bad_source(slot, c.source)) {
       const bool shares = shared_slot(slot) != slot;
       refuse(slot, "source",
@@ -325,6 +419,13 @@ void check_slots(const LayerConfig& config) {
         refuse(slot, "source",
                std::string("shared2d needs square blocks (or one scale a tensor) in ") + name +
                    ", whose spec is " + to_string(of.spec));
+      }
+      if (of.estimator.kind == EstimatorKind::lsq_plus ||
+          of.estimator.kind == EstimatorKind::diffq) {
+        refuse(slot, "source",
+               std::string("shared2d needs codes and scales, which estimator ") +
+                   estimator_name(of.estimator.kind) + " of " + name +
+                   " has none of; 'dequant' reads its numbers");
       }
       if (of.spec.hadamard != 0) {
         refuse(slot, "source",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/nn/context.h"
+#include "sim/nn/estimators.h"
 #include "sim/nn/layer_config.h"
 #include "sim/nn/module.h"
 #include "sim/nn/product.h"
@@ -53,6 +54,9 @@ class SlotOperand {
   /// For products.
   Factor factor() const noexcept;
   bool quantized() const noexcept { return quantized_; }
+  /// True for quantized values that no codes and scales say (lsq-plus, diffq): products read
+  /// numbers.
+  bool is_simulated() const noexcept { return simulated_; }
   /// Codes and scales; of the transposed tensor where is_turned_copy().
   const QuantizedTensor& codes() const noexcept { return codes_; }
   bool is_turned_copy() const noexcept { return turned_copy_; }
@@ -63,6 +67,7 @@ class SlotOperand {
  private:
   friend class SlotQuantizer;
   bool quantized_ = false;
+  bool simulated_ = false;
   bool over_rows_ = false;
   bool turned_copy_ = false;
   std::size_t rows_ = 0, cols_ = 0;  ///< of the tensor
@@ -85,13 +90,24 @@ struct SlotInput {
 class SlotQuantizer {
  public:
   /// Throws std::invalid_argument, naming the key ("slots.q4.source"), for a slot that cannot be.
-  SlotQuantizer(const LayerConfig& config, Slot slot, std::uint32_t layer);
+  SlotQuantizer(const LayerConfig& config, Slot slot, const LayerInfo& layer);
 
   /// Quantizes x into `out`, or converts it to the compute type.
   void make(const StepContext& ctx, const SlotInput& in, SlotOperand& out);
   /// shared2d: `out` reads the codes and scales of `of`, which must outlive it. Of a plain operand
   /// without a transform, `out` reads the numbers.
   void share(const SlotOperand& of, SlotOperand& out);
+
+  /// Turns the gradient g of the quantized operand `made`, which came from `in`, into the gradient
+  /// of in.x, in place; adds to the gradients of learned clips, scales and offsets.
+  void backward(const StepContext& ctx, const SlotInput& in, const SlotOperand& made,
+                std::span<float> g);
+  /// False where backward() changes nothing and needs no x: ste, diffq, nothing quantized.
+  bool has_backward() const noexcept;
+  bool learns() const noexcept { return !scale_.value.empty(); }
+  /// Learned parameters: pact's clip, lsq's scale, lsq-plus's scale and offset. A scale of 0 is one
+  /// that the first training forward sets.
+  void collect(std::vector<Param*>& out);
 
   const SlotConfig& config() const noexcept { return config_; }
   Slot slot() const noexcept { return slot_; }
@@ -107,11 +123,22 @@ class SlotQuantizer {
   void quantize_operand(const StepContext& ctx, const SlotInput& in, std::span<const float> x,
                         SlotOperand& out);
   void report(const StepContext& ctx, const SlotInput& in, const SlotOperand& out);
+  void clip_to_learned(std::span<const float> x);
+  void init_scale(const StepContext& ctx, std::span<const float> x);
+  void add_noise(const StepContext& ctx, std::span<const float> x, SlotOperand& out);
+  void add_offset(SlotOperand& out);
+  void backward_pact(std::span<const float> x, std::span<float> g);
+  void learn_scale(const EstimatorPlan& plan, const SlotOperand& made, std::span<const float> x,
+                   std::span<const float> g);
+  float learned(const Param& p) const noexcept;
 
   SlotConfig config_;
   Compute compute_;
   Slot slot_;
   std::uint32_t layer_;
+  std::vector<float> grid_;  ///< ascending values of the element format, for estimators
+  Param scale_, offset_;     ///< learned; empty where the estimator has none
+  float scale_used_ = 0.0f, offset_used_ = 0.0f;
   std::shared_ptr<SlotHook> hook_;
   Tensor delayed_amax_;  ///< rule=ema: the running maximum; 0 before the first use
   Tensor scratch_;
