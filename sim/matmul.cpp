@@ -36,6 +36,43 @@ GemmOperand operand(const QuantizedView& q) {
                          : GemmOperand::from_quantized(*q.tensor);
 }
 
+/// True when every code of the tensor means the same number and every block has one scale.
+bool is_plain(const QuantizedTensor& q) {
+  const bool folded = q.spec.global == GlobalScope::row_block128 && !q.global.empty();
+  return q.spec.scheme != Scheme::hif4 && q.spec.scheme != Scheme::if4 &&
+         q.spec.scheme != Scheme::razer && q.spec.scheme != Scheme::dialect &&
+         q.zero_points.empty() && !folded && !q.codes.empty();
+}
+
+/// The scales of a plain tensor's blocks.
+std::vector<float> block_scales(const QuantizedTensor& q) {
+  const bool unscaled = q.spec.scale.kind == ScaleFormat::Kind::none;
+  const auto decoded = [&](std::uint32_t code) {
+    return unscaled ? 1.0f : canonical(scale_from_code(q.spec, code).decode);
+  };
+  std::vector<float> scales(q.scale_codes.size());
+  const bool short_codes =
+      q.spec.scale.kind == ScaleFormat::Kind::coded && q.spec.scale.format.bits <= 8;
+  if (short_codes && scales.size() > 1024) {
+    float of_code[256];
+    for (std::uint32_t c = 0; c < 256; ++c) of_code[c] = decoded(c);
+    for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = of_code[q.scale_codes[i] & 0xFFu];
+  } else {
+    for (std::size_t i = 0; i < scales.size(); ++i) scales[i] = decoded(q.scale_codes[i]);
+  }
+  return scales;
+}
+
+/// Global factors of a plain tensor: none, one, or one a row. What went in multiplied by a prescale
+/// comes out divided by it.
+std::vector<float> global_factors(const QuantizedTensor& q) {
+  std::vector<float> g = q.global;
+  if (q.spec.prescale == 1.0f) return g;
+  if (g.empty()) g.push_back(1.0f);
+  for (float& x : g) x = div_rn(x, q.spec.prescale);
+  return g;
+}
+
 /// A quantized operand as integers and scales, where its format allows that: the codes of all
 /// blocks mean the same, and all values are small integers times one power of two.
 class IntegerView {
@@ -43,16 +80,12 @@ class IntegerView {
   explicit IntegerView(const QuantizedView& v) {
     const QuantizedTensor& q = *v.tensor;
     const QuantSpec& spec = q.spec;
-    const bool one_format = spec.scheme != Scheme::hif4 && spec.scheme != Scheme::if4 &&
-                            spec.scheme != Scheme::razer && spec.scheme != Scheme::dialect &&
-                            q.zero_points.empty();
-    const bool row_factors = q.global.size() > 1;
-    const bool folded = spec.global == GlobalScope::row_block128 && !q.global.empty();
-    if (!one_format || folded || (row_factors && v.is_transposed) || q.codes.empty()) return;
+    // Factors a row of the stored matrix would vary along k of its transpose.
+    if (!is_plain(q) || (q.global.size() > 1 && v.is_transposed)) return;
     if (!make_table(spec.element)) return;
 
     const BlockGrid& grid = q.grid;
-    make_scales(q);
+    scales_ = block_scales(q);
     factor.rows = v.rows();
     factor.k = v.cols();
     factor.nibbles = spec.element.bits <= 4;
@@ -73,11 +106,7 @@ class IntegerView {
     }
     factor.stride = factor.k;
     run = factor.scales.k_span >= factor.k ? 0 : factor.scales.k_span;
-    globals_ = q.global;
-    if (spec.prescale != 1.0f) {
-      if (globals_.empty()) globals_.push_back(1.0f);
-      for (float& g : globals_) g = div_rn(g, spec.prescale);
-    }
+    globals_ = global_factors(q);
     factor.global = globals_;
     valid = true;
   }
@@ -110,49 +139,74 @@ class IntegerView {
     }
     return true;
   }
-  void make_scales(const QuantizedTensor& q) {
-    const bool unscaled = q.spec.scale.kind == ScaleFormat::Kind::none;
-    const auto decoded = [&](std::uint32_t code) {
-      const float s = unscaled ? 1.0f : scale_from_code(q.spec, code).decode;
-      return canonical(s);
-    };
-    scales_.resize(q.scale_codes.size());
-    const bool short_codes =
-        q.spec.scale.kind == ScaleFormat::Kind::coded && q.spec.scale.format.bits <= 8;
-    if (short_codes && scales_.size() > 1024) {
-      float of_code[256];
-      for (std::uint32_t c = 0; c < 256; ++c) of_code[c] = decoded(c);
-      for (std::size_t i = 0; i < scales_.size(); ++i)
-        scales_[i] = of_code[q.scale_codes[i] & 0xFFu];
-    } else {
-      for (std::size_t i = 0; i < scales_.size(); ++i) scales_[i] = decoded(q.scale_codes[i]);
-    }
-  }
-
   alignas(16) std::int8_t table_[256] = {};
   std::vector<float> scales_, globals_;
   detail::Scratch<std::uint8_t> transposed_;
 };
 
-/// fl(v s), row-major: what a quantized operand is beside a plain one.
-void scaled_values(const GemmOperand& o, float* to) {
-  const std::size_t rows = o.rows(), k = o.k();
+/// A quantized operand beside a plain one: fl(v s), and the global factors that stay outside.
+class ScaledView {
+ public:
+  explicit ScaledView(const QuantizedView& v) {
+    const QuantizedTensor& q = *v.tensor;
+    // A transpose of row factors takes them into its scales.
+    if (is_plain(q) && !(v.is_transposed && q.global.size() > 1)) {
+      values_.resize(q.codes.size());
+      decode_plain(q);
+      global_ = global_factors(q);
+      view = MatrixView::of(values_.data(), q.grid.rows, q.grid.cols);
+      if (v.is_transposed) view = view.transposed();
+      return;
+    }
+    const GemmOperand o = operand(v);
+    values_.assign(o.values().begin(), o.values().end());
+    const std::size_t rows = o.rows(), k = o.k();
 #pragma omp parallel for schedule(static) if (rows * k > 16384)
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t c = 0; c < k; ++c) to[r * k + c] = mul_rn(o.row_values(r)[c], o.scale(r, c));
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t c = 0; c < k; ++c) {
+        values_[r * k + c] = mul_rn(values_[r * k + c], o.scale(r, c));
+      }
+    }
+    for (std::size_t r = 0; r < rows && o.has_global(); ++r) global_.push_back(o.global(r));
+    view = MatrixView::of(values_.data(), rows, k);
   }
-}
+  ScaledView(const ScaledView&) = delete;
+  ScaledView& operator=(const ScaledView&) = delete;
 
-void multiply_global(const GemmOperand* a, const GemmOperand* b, const MutableMatrixView& y) {
-  const bool has_a = a != nullptr && a->has_global(), has_b = b != nullptr && b->has_global();
-  if (!has_a && !has_b) return;
+  MatrixView view;
+  bool has_global() const { return !global_.empty(); }
+  float global(std::size_t row) const { return global_[global_.size() == 1 ? 0 : row]; }
+
+ private:
+  void decode_plain(const QuantizedTensor& q) {
+    float of_code[256];
+    const std::uint32_t codes = 1u << q.spec.element.bits;
+    for (std::uint32_t c = 0; c < codes; ++c) of_code[c] = canonical(decode(q.spec.element, c));
+    const std::vector<float> scales = block_scales(q);
+    const BlockGrid& g = q.grid;
+#pragma omp parallel for schedule(static) if (values_.size() > 16384)
+    for (std::size_t r = 0; r < g.rows; ++r) {
+      const float* row_scales = scales.data() + r / g.block_rows * g.grid_cols;
+      const std::uint8_t* from = q.codes.data() + r * g.cols;
+      float* to = values_.data() + r * g.cols;
+      for (std::size_t c = 0, b = 0; c < g.cols; ++b) {
+        const std::size_t end = std::min(g.cols, c + g.block_cols);
+        for (; c < end; ++c) to[c] = mul_rn(of_code[from[c]], row_scales[b]);
+      }
+    }
+  }
+
+  std::vector<float> values_, global_;
+};
+
+/// Y = fl(g y) for the factor of y's row or column.
+void multiply_global(const ScaledView& v, bool of_rows, const MutableMatrixView& y) {
+  if (!v.has_global()) return;
 #pragma omp parallel for schedule(static) if (y.rows * y.cols > 16384)
   for (std::size_t i = 0; i < y.rows; ++i) {
-    const float ga = has_a ? a->global(i) : 1.0f;
     for (std::size_t j = 0; j < y.cols; ++j) {
-      const float g = mul_rn(ga, has_b ? b->global(j) : 1.0f);
-      float& v = y.data[i * y.row_stride + j];
-      v = canonical(mul_rn(g, v));
+      float& out = y.data[i * y.row_stride + j];
+      out = canonical(mul_rn(v.global(of_rows ? i : j), out));
     }
   }
 }
@@ -182,20 +236,16 @@ void matmul(const QuantizedView& a, const QuantizedView& b, const MutableMatrixV
 
 void matmul(const QuantizedView& a, const MatrixView& b, const MutableMatrixView& y) {
   check_shapes(a.rows(), a.cols(), b.rows, b.cols, y);
-  const GemmOperand o = operand(a);
-  std::vector<float> values(o.rows() * o.k());
-  scaled_values(o, values.data());
-  detail::fma_chain_product(MatrixView::of(values.data(), o.rows(), o.k()), b, y);
-  multiply_global(&o, nullptr, y);
+  const ScaledView scaled(a);
+  detail::fma_chain_product(scaled.view, b, y);
+  multiply_global(scaled, true, y);
 }
 
 void matmul(const MatrixView& a, const QuantizedView& b, const MutableMatrixView& y) {
   check_shapes(a.rows, a.cols, b.rows(), b.cols(), y);
-  const GemmOperand o = operand(b);
-  std::vector<float> values(o.rows() * o.k());
-  scaled_values(o, values.data());
-  detail::fma_chain_product(a, MatrixView::of(values.data(), o.rows(), o.k()), y);
-  multiply_global(nullptr, &o, y);
+  const ScaledView scaled(b);
+  detail::fma_chain_product(a, scaled.view, y);
+  multiply_global(scaled, false, y);
 }
 
 }  // namespace fp4lab

@@ -251,27 +251,31 @@ TEST(MatmulMixed, IsTheChainOfScaledValues) {
   const Threads one(1);
   for (const char* spec : kSpecs) {
     const std::size_t m = 21, n = 37, k = 130;
-    const QuantizedTensor q = quantized(spec, m, k, Kind::normal, 9);
-    const Stored x = stored(n, k, false, Kind::normal, 10),
-                 y = stored(n, k, true, Kind::normal, 11);
-    const GemmOperand o = GemmOperand::from_quantized(q);
-    std::vector<float> scaled(m * k);
-    for (std::size_t r = 0; r < m; ++r) {
-      for (std::size_t c = 0; c < k; ++c)
-        scaled[r * k + c] = mul_rn(o.row_values(r)[c], o.scale(r, c));
-    }
-    const MatrixView v = MatrixView::of(scaled.data(), m, k);
-    for (const Stored* s : {&x, &y}) {
-      std::vector<std::uint32_t> left = chains(v, s->view), right = chains(s->view, v);
-      for (std::size_t i = 0; i < m && o.has_global(); ++i) {
-        for (std::size_t j = 0; j < n; ++j) {
-          for (std::uint32_t* e : {&left[i * n + j], &right[j * m + i]}) {
-            *e = bits_as<std::uint32_t>(mul_rn(mul_rn(o.global(i), 1.0f), bits_as<float>(*e)));
+    for (const bool transposed : {false, true}) {
+      const QuantizedTensor q = transposed ? quantized(spec, k, m, Kind::normal, 9)
+                                           : quantized(spec, m, k, Kind::normal, 9);
+      const QuantizedView view(q, transposed);
+      const Stored x = stored(n, k, false, Kind::normal, 10),
+                   y = stored(n, k, true, Kind::normal, 11);
+      const GemmOperand o = operand_of(view);
+      std::vector<float> scaled(m * k);
+      for (std::size_t r = 0; r < m; ++r) {
+        for (std::size_t c = 0; c < k; ++c)
+          scaled[r * k + c] = mul_rn(o.row_values(r)[c], o.scale(r, c));
+      }
+      const MatrixView v = MatrixView::of(scaled.data(), m, k);
+      for (const Stored* s : {&x, &y}) {
+        std::vector<std::uint32_t> left = chains(v, s->view), right = chains(s->view, v);
+        for (std::size_t i = 0; i < m && o.has_global(); ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            for (std::uint32_t* e : {&left[i * n + j], &right[j * m + i]}) {
+              *e = bits_as<std::uint32_t>(mul_rn(mul_rn(o.global(i), 1.0f), bits_as<float>(*e)));
+            }
           }
         }
+        EXPECT_EQ(product(view, s->view, m, n), left) << spec << transposed;
+        EXPECT_EQ(product(s->view, view, n, m), right) << spec << transposed;
       }
-      EXPECT_EQ(product(QuantizedView(q), s->view, m, n), left) << spec;
-      EXPECT_EQ(product(s->view, QuantizedView(q), n, m), right) << spec;
     }
   }
 }
