@@ -250,6 +250,83 @@ FP4LAB_HD constexpr bool straddle_rounds_up(const Rounding& r, const Position& p
   return p.d62 >= kHalf62;
 }
 
+/// Formats and roundings that `encode_direct` does: evenly spaced numbers, and radix-2 floats with
+/// subnormals whose binades lie inside those of binary32, under any deterministic rounding.
+FP4LAB_HD constexpr bool is_direct(const ElementFormat& f, const Rounding& r) noexcept {
+  if (r.is_stochastic() || f.bits > 19) return false;
+  if (f.kind == FormatKind::integer) return f.shift + f.bits > -126 && f.shift + f.bits < 127;
+  return f.kind == FormatKind::minifloat && f.low_end == LowEnd::gradual && f.radix_log2 == 1 &&
+         lowest_exponent(f) >= -126 && lowest_exponent(f) < 127;
+}
+
+/// What a rounding adds below the quantum so that cutting there rounds. `fixed` is a magnitude with
+/// `shift` fraction bits, the last of them sticky.
+FP4LAB_HD constexpr std::uint32_t rounding_addend(RoundingKind kind, std::uint32_t fixed, int shift,
+                                                  bool negative) noexcept {
+  const std::uint32_t half = 1u << (shift - 1), all = (1u << shift) - 1u;
+  const std::uint32_t odd = (fixed >> shift) & 1u;
+  switch (kind) {
+    case RoundingKind::rne:
+      return half - 1u + odd;
+    case RoundingKind::rna:
+      return half;
+    case RoundingKind::rnz:
+      return half - 1u;
+    case RoundingKind::rtp:
+      return negative ? 0u : all;
+    case RoundingKind::rtn:
+      return negative ? all : 0u;
+    case RoundingKind::odd:
+      return odd != 0 ? 0u : all;
+    case RoundingKind::rn_lower:
+      return half - (negative ? 0u : 1u);
+    case RoundingKind::rn_upper:
+      return half - (negative ? 1u : 0u);
+    case RoundingKind::rdnp:
+      return fixed >> shift == 0 ? half >> 1 : half;
+    default:
+      return 0u;  // rtz
+  }
+}
+
+/// `encode` of the binary32 number with these bits, not NaN, where is_direct(f, r): the same as
+/// locating its cell and asking `rounds_up`, in 32-bit integers and almost without branches. An
+/// integer format is the subnormal range of a float whose binades begin above its largest value.
+FP4LAB_HD constexpr std::uint32_t encode_direct(const ElementFormat& f, std::uint32_t bits,
+                                                const Rounding& r, Policy policy) noexcept {
+  const bool integer = f.kind == FormatKind::integer;
+  const bool negative = (bits >> 31) != 0;
+  const std::uint32_t a = bits & 0x7FFFFFFFu;
+  const int man = integer ? f.bits : f.mantissa_bits;
+  const int shift = 23 - man;
+  const std::uint32_t lowest =
+      static_cast<std::uint32_t>(integer ? f.shift + man + 127 : lowest_exponent(f) + 127);
+  // The magnitude in units of 2^-shift quanta of the lowest binade; further binades follow on as
+  // they do in the code.
+  const std::uint32_t field = a >> 23;
+  const std::uint32_t sig = (a & 0x007FFFFFu) | (field != 0 ? 0x00800000u : 0u);
+  const std::uint32_t binade = field != 0 ? field : 1u;
+  const std::uint32_t down = binade < lowest ? (lowest - binade < 31u ? lowest - binade : 31u) : 0u;
+  std::uint32_t fixed = sig >> down;
+  fixed |= (fixed << down) != sig ? 1u : 0u;
+  fixed += (binade > lowest ? binade - lowest : 0u) << 23;
+
+  std::uint32_t m = (fixed + rounding_addend(r.kind, fixed, shift, negative)) >> shift;
+  const std::uint32_t top = integer ? static_cast<std::uint32_t>(negative ? -f.min_int : f.max_int)
+                                    : f.max_magnitude_code();
+  if (!saturates(f, policy) && (m > top || a == 0x7F800000u)) {
+    // Beyond the cell above the largest value directed roundings still end at that value.
+    const bool toward_max = r.kind == RoundingKind::rtz ||
+                            (r.kind == RoundingKind::rtp && negative) ||
+                            (r.kind == RoundingKind::rtn && !negative);
+    if (!toward_max || a == 0x7F800000u) return overflow_result(f, policy, negative);
+  }
+  m = m > top ? top : m;
+  if (integer) return (negative ? 0u - m : m) & f.code_mask();
+  if (m == 0) return zero_result(f, policy, negative, a == 0);
+  return (m | (negative ? f.sign_mask() : 0u)) << f.storage_shift;
+}
+
 /// fouroversix's three-grid rounding to E2M1's grid, without a clamp: quantum 1/2 below 2, 1 below
 /// 4, 2 above, ties to even (formats.md 2.6). Magnitude in, magnitude out.
 FP4LAB_HD constexpr double fouroversix_magnitude(double a) noexcept {
@@ -328,6 +405,12 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
     return detail::encode_fouroversix(x, negative);
   }
 
+  if constexpr (!is_f64) {
+    if (detail::is_direct(f, r)) {
+      return detail::encode_direct(f, bits_as<std::uint32_t>(x), r, policy);
+    }
+  }
+
   if (zero && f.has_zero()) return zero_result(f, policy, negative, true);
 
   const std::uint32_t sign = negative ? f.sign_mask() : 0u;
@@ -394,7 +477,9 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
   }
 
   if (c.overflow) {
-    if (saturates(f, policy)) {
+    // Random bits never carry a finite number past the largest value (formats.md 2.2); only gfloat
+    // lets them.
+    if (saturates(f, policy) || (r.is_stochastic() && !gfloat)) {
       return f.kind == FormatKind::minifloat ? (c.lo | sign) << f.storage_shift : c.lo;
     }
     // Without saturation the value is rounded with an unbounded exponent range first.

@@ -131,8 +131,12 @@ class Short final : public DotEngine {
   }
 
  private:
+  /// A sum that is carried past the largest value becomes Inf, under random bits too, where a cast
+  /// would stay at that value.
   double rounded(double x, const Rounding& mode, std::uint32_t word) const {
-    return decode_f64(format_, encode(format_, x, mode, Policy::cuda, word));
+    const bool carries = mode.is_stochastic() && format_.has_inf();
+    const Policy policy = carries ? Policy::gfloat_nosat : Policy::cuda;
+    return decode_f64(format_, encode(format_, x, mode, policy, word));
   }
   void product_step(Trace* trace, std::size_t i, std::size_t j, std::size_t k, const char* rule,
                     double s) const {

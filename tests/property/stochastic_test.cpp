@@ -223,5 +223,48 @@ TEST(Stochastic, BeyondTheMaximumStaysThere) {
   });
 }
 
+/// Formats of more than 8 bits: cells at both ends of the range and beyond it, where the library
+/// overflows under deterministic roundings and must not under random ones.
+TEST(Stochastic, WideFormats_StayAtTheMaximumAndMatchElsewhere) {
+  Mismatches mismatches;
+  for (const auto& row : fp4lab::catalog()) {
+    if (row.format.bits <= 8) continue;
+    const oracle::Format& f = oracle::format(row.id);
+    const std::uint32_t max =
+        std::bit_cast<std::uint32_t>(static_cast<float>(fp4lab::max_value(row.format)));
+    std::vector<std::uint32_t> inputs = {0, 1, 0x00400001, 0x00800001, 0x7F7FFFFF, 0x7F800000};
+    for (std::uint32_t k = 0; k < 64; ++k) {
+      // Around the maximum at all distances; then anywhere.
+      const std::uint32_t step = 1u << (k % 24);
+      if (max + step < 0x7F800000u) inputs.push_back(max + step);
+      inputs.push_back(max - step);
+      inputs.push_back((0x9E3779B9u * (k + 1)) & 0x7F7FFFFFu);
+    }
+    for (const std::uint32_t magnitude : inputs) {
+      for (const std::uint32_t bits : {magnitude, magnitude | 0x80000000u}) {
+        const oracle::Number x = oracle::from_binary32(bits);
+        for (const oracle::Stochastic model : oracle::kStochasticModels) {
+          for (const int n : {1, 8, 16, 32}) {
+            for (const std::uint32_t r : {0u, 1u, 0x80u, 0xFFu, 0x7FFFu, 0x8000u, 0xFFFFFFFFu}) {
+              const std::uint32_t want = oracle::encode(f, x, model, n, r);
+              const fp4lab::Rounding rounding = rounding_of(model, n);
+              const std::uint32_t got =
+                  fp4lab::encode(row.format, float_of(bits), rounding, fp4lab::Policy::cuda, r);
+              const std::uint32_t from_double =
+                  fp4lab::encode(row.format, static_cast<double>(float_of(bits)), rounding,
+                                 fp4lab::Policy::cuda, r);
+              for (const std::uint32_t code : {got, from_double}) {
+                if (code == want) continue;
+                mismatches.add(
+                    [&] { return mismatch(f, rule_text(model, n, r), bits, code, want); });
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace fp4lab_property
