@@ -10,6 +10,7 @@
 #include "formats/convert.h"
 #include "formats/decision_table.h"
 #include "formats/element_format.h"
+#include "formats/encode_table.h"
 #include "formats/exact_exp2.h"
 #include "formats/float_log2.h"
 #include "formats/hadamard.h"

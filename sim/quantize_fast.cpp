@@ -313,7 +313,9 @@ std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> i
 void quantize_packed(const QuantSpec& spec, std::span<const float> in,
                      std::span<const std::size_t> shape, PackedTensor& out,
                      const QuantizeOptions& options) {
-  if (spec.element.bits > 4 || detail::is_asymmetric(spec)) {
+  const bool zero_points =
+      detail::is_asymmetric(spec) && spec.scale.kind != ScaleFormat::Kind::none;
+  if (spec.element.bits > 4 || zero_points) {
     throw std::invalid_argument(
         "quantize_packed: two codes a byte need a format of at most 4 bits without zero points");
   }

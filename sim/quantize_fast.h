@@ -1,8 +1,9 @@
 // The vector engine behind quantize() and fake_quantize(): the same bits as the scalar reference
 // for every instruction set and number of threads, at the speed of memory for the common specs.
 //
-// It covers formats of up to 4 bits under policy `cuda` and no profile (or ocp), any deterministic
-// rounding, `sr:N` (N <= 24) and `luq` on signed radix-2 grids, every scale rule that looks only at
+// It covers formats of up to 8 bits under policy `cuda` and no profile (or ocp), any deterministic
+// rounding (those of up to 4 bits in vectors throughout, the others with a table look-up for each
+// element), `sr:N` (N <= 24) and `luq` on signed radix-2 grids of 4 bits, every scale rule that looks only at
 // a block's amax, blocks along rows or columns or the whole tensor, and global factors none, tensor
 // and row. Everything else goes to the reference engine.
 #pragma once
@@ -43,8 +44,8 @@ struct PackedTensor {
 };
 
 /// Quantizes into packed codes and scales; `out`'s memory is used again where it is large enough.
-/// Throws std::invalid_argument for formats of more than 4 bits and for uint4-asym, whose zero
-/// points have no place here.
+/// Throws std::invalid_argument for formats of more than 4 bits and for scaled uint4-asym, whose
+/// zero points have no place here.
 void quantize_packed(const QuantSpec& spec, std::span<const float> in,
                      std::span<const std::size_t> shape, PackedTensor& out,
                      const QuantizeOptions& options = {});

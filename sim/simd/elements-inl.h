@@ -1,4 +1,4 @@
-// One vector of scaled elements to codes and values: the three ways of rounding.
+// One vector of scaled elements to codes and values: the ways of rounding.
 #if defined(FP4LAB_SIM_SIMD_ELEMENTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FP4LAB_SIM_SIMD_ELEMENTS_INL_H_
 #undef FP4LAB_SIM_SIMD_ELEMENTS_INL_H_
@@ -9,6 +9,7 @@
 #include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
+#include "formats/encode_table.h"
 #include "sim/simd/plan.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -126,10 +127,17 @@ class TableElement {
   static constexpr bool kRandom = false, kSymmetric = false;
   explicit HWY_INLINE TableElement(const Plan& p)
       : plan_(p),
-        below_(hn::LoadU(DI(), p.below)),
+        middle_(hn::Set(DI(), p.below[8])),
+        quarter_(hn::Set(DI(), p.below[4])),
+        three_quarters_(hn::Set(DI(), p.below[12])),
         value_(hn::BitCast(DI(), hn::LoadU(DF(), p.value))),
-        code_(hn::BitCast(DI(), hn::LoadU(DU(), p.code))),
-        middle_(hn::Set(DI(), p.below[8])) {}
+        code_(hn::BitCast(DI(), hn::LoadU(DU(), p.code))) {
+    // Entry i of the last two steps' tables is the threshold two or one places on.
+    HWY_ALIGN std::int32_t ahead[16 + 2] = {};
+    for (int i = 0; i < 16; ++i) ahead[i] = p.below[i];
+    two_ahead_ = hn::LoadU(DI(), ahead + 2);
+    one_ahead_ = hn::LoadU(DI(), ahead + 1);
+  }
 
   HWY_INLINE Rounded Round(VF v, VU /*random*/) const {
     const DF d;
@@ -138,12 +146,16 @@ class TableElement {
     const auto bits = hn::BitCast(di, v);
     const auto key = hn::Xor(bits, hn::And(hn::BroadcastSignBit(bits), hn::Set(di, 0x7FFFFFFF)));
     if constexpr (kLanes == 16) {
-      auto index = hn::IfThenElseZero(hn::Gt(key, middle_), hn::Set(di, 8));
-      for (const int step : {4, 2, 1}) {
-        const auto next = hn::Add(index, hn::Set(di, step));
-        const auto t = hn::TableLookupLanes(below_, hn::IndicesFromVec(di, next));
-        index = hn::IfThenElse(hn::Gt(key, t), next, index);
-      }
+      const auto upper = hn::Gt(key, middle_);
+      const auto second = hn::Gt(key, hn::IfThenElse(upper, three_quarters_, quarter_));
+      auto index = hn::IfThenElseZero(upper, hn::Set(di, 8));
+      index = hn::IfThenElse(second, hn::Or(index, hn::Set(di, 4)), index);
+      const auto third =
+          hn::Gt(key, hn::TableLookupLanes(two_ahead_, hn::IndicesFromVec(di, index)));
+      index = hn::IfThenElse(third, hn::Or(index, hn::Set(di, 2)), index);
+      const auto fourth =
+          hn::Gt(key, hn::TableLookupLanes(one_ahead_, hn::IndicesFromVec(di, index)));
+      index = hn::IfThenElse(fourth, hn::Or(index, hn::Set(di, 1)), index);
       const auto at = hn::IndicesFromVec(di, index);
       return {hn::BitCast(d, hn::TableLookupLanes(value_, at)),
               hn::BitCast(du, hn::TableLookupLanes(code_, at))};
@@ -161,7 +173,35 @@ class TableElement {
 
  private:
   const Plan& plan_;
-  VI below_, value_, code_, middle_;  // sixteen lanes only
+  VI middle_, quarter_, three_quarters_, two_ahead_, one_ahead_, value_,
+      code_;  // sixteen lanes only
+};
+
+/// Any format of at most 8 bits under any deterministic rounding, one element at a time: gathers
+/// are no faster than loads where this was measured (Zen 5).
+class LookupElement {
+ public:
+  static constexpr bool kRandom = false, kSymmetric = false;
+  explicit HWY_INLINE LookupElement(const Plan& p)
+      : cells_(p.cells), value_(p.code_value), shift_(p.cell_shift) {}
+
+  HWY_INLINE Rounded Round(VF v, VU /*random*/) const {
+    const DF d;
+    const DU du;
+    HWY_ALIGN std::uint32_t bits[kLanes];
+    HWY_ALIGN float value[kLanes];
+    hn::Store(hn::BitCast(du, v), du, bits);
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      bits[i] = EncodeTable::lookup(cells_, shift_, bits[i]);
+      value[i] = value_[bits[i]];
+    }
+    return {hn::Load(d, value), hn::Load(du, bits)};
+  }
+
+ private:
+  const std::uint64_t* cells_;
+  const float* value_;
+  int shift_;
 };
 
 }  // namespace fp4lab::simd::HWY_NAMESPACE

@@ -348,6 +348,9 @@ std::uint64_t PickElement(const Plan& plan, const Job& job, const Output& out,
     case ElementPath::table:
       saturated = PickForm<TableElement>(plan, job, out, special);
       break;
+    case ElementPath::lookup:
+      saturated = PickForm<LookupElement>(plan, job, out, special);
+      break;
   }
   if (out.stream) hwy::FlushStream();
   return saturated;

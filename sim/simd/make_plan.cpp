@@ -1,6 +1,7 @@
 #include "sim/simd/make_plan.h"
 
 #include <limits>
+#include <vector>
 
 #include "formats/block_quantize.h"
 #include "formats/choose_scale.h"
@@ -27,7 +28,8 @@ bool grid_in_range(const ElementFormat& f) {
   return lowest_binade(f) >= -60 && max_value(f) <= 0x1p60;
 }
 
-/// The decision table with zero split in two where the format keeps the sign of zero.
+/// The decision table with zero split in two where the format keeps the sign of zero, and NaN at
+/// its end where the format has one.
 bool set_table(Plan& p, const ElementFormat& f, const Rounding& r) {
   const DecisionTable t = make_decision_table(f, r);
   int n = 0;
@@ -40,6 +42,7 @@ bool set_table(Plan& p, const ElementFormat& f, const Rounding& r) {
     ++n;
     return true;
   };
+  if (t.values.count > 16) return false;
   for (int i = 0; i < t.values.count; ++i) {
     const std::int64_t at = fp4lab::detail::ordered(t.threshold[i]);
     if (t.values.value[i] == 0.0 && f.has_negative_zero()) {
@@ -48,6 +51,11 @@ bool set_table(Plan& p, const ElementFormat& f, const Rounding& r) {
     } else if (!add(t.values.value[i], at, t.values.code[i])) {
       return false;
     }
+  }
+  // The canonical NaN lies above +Inf.
+  if (f.has_nan() &&
+      !add(static_cast<double>(canonical_nan()), 0x7F800001, encode(f, canonical_nan(), r))) {
+    return false;
   }
   p.entries = n;
   for (; n < 16; ++n) p.below[n] = std::numeric_limits<std::int32_t>::max();
@@ -77,11 +85,46 @@ bool set_table_cached(Plan& p, const ElementFormat& f, const Rounding& r) {
   return true;
 }
 
-bool set_element(Plan& p, const QuantSpec& spec, const RandomSource& random) {
+/// The EncodeTable of a format and the values of its codes. Tables cost a fraction of a
+/// millisecond: the last few made by this thread are kept.
+std::shared_ptr<const LookupTable> lookup_table(const ElementFormat& f, const Rounding& r) {
+  struct Entry {
+    ElementFormat format;
+    Rounding rounding;
+    std::shared_ptr<const LookupTable> table;
+  };
+  constexpr std::size_t kKept = 8;
+  thread_local std::vector<Entry> kept;
+  for (const Entry& e : kept) {
+    if (e.format == f && e.rounding == r) return e.table;
+  }
+  std::shared_ptr<LookupTable> made;
+  if (auto codes = EncodeTable::make(f, r)) {
+    made = std::make_shared<LookupTable>(LookupTable{std::move(*codes), {}});
+    for (std::uint32_t c = 0; c < 256; ++c) made->value[c] = decode(f, c);
+  }
+  if (kept.size() == kKept) kept.erase(kept.begin());
+  kept.push_back({f, r, made});
+  return made;
+}
+
+bool set_lookup(PlanForShape& p, const ElementFormat& f, const Rounding& r) {
+  p.lookup = lookup_table(f, r);
+  if (p.lookup == nullptr) return false;
+  p.plan.element = ElementPath::lookup;
+  p.plan.cells = p.lookup->codes.cells();
+  p.plan.cell_shift = p.lookup->codes.shift();
+  p.plan.code_value = p.lookup->value;
+  return true;
+}
+
+bool set_element(PlanForShape& shape, const QuantSpec& spec, const RandomSource& random) {
+  Plan& p = shape.plan;
   const ElementFormat& f = spec.element;
-  if (f.bits > 4) return false;
+  if (f.bits > 8) return false;
   p.highest = static_cast<float>(max_value(f));
   p.lowest = static_cast<float>(min_value(f));
+  if (f.has_nan()) p.nan_as = canonical_nan();
   const bool gradual = is_gradual_4bit(f) && grid_in_range(f);
   if (spec.round.is_stochastic()) {
     const bool model_a =
@@ -108,6 +151,7 @@ bool set_element(Plan& p, const QuantSpec& spec, const RandomSource& random) {
     set_grid(p, f);
     return true;
   }
+  if (f.bits > 4) return set_lookup(shape, f, spec.round);
   p.element = ElementPath::table;
   return set_table_cached(p, f, spec.round);
 }
@@ -168,7 +212,7 @@ bool set_scale(Plan& p, const QuantSpec& spec) {
   if (s.kind == ScaleFormat::Kind::none) {
     p.scale = ScalePath::constant;
     p.arithmetic = Arithmetic::cast;
-    return spec.scheme == Scheme::plain && !f.has_nan() && !spec.has_global();
+    return spec.scheme == Scheme::plain && !spec.has_global();
   }
   if (!depends_on_amax_only(spec)) return false;
   if (fp4lab::detail::is_asymmetric(spec)) return false;
@@ -257,7 +301,7 @@ std::optional<PlanForShape> make_plan(const QuantSpec& spec, std::size_t rows, s
                          spec.policy == Policy::cuda && spec.amax_nan == AmaxNan::propagate;
   if (!own_rules || spec.global == GlobalScope::row_block128) return std::nullopt;
   if (!set_scale(p.plan, spec) || !set_layout(p, spec, rows, cols) ||
-      !set_element(p.plan, spec, options.random)) {
+      !set_element(p, spec, options.random)) {
     return std::nullopt;
   }
   return p;

@@ -1,8 +1,10 @@
 // From a QuantSpec to the constants of the vector kernels.
 #pragma once
 
+#include <memory>
 #include <optional>
 
+#include "formats/encode_table.h"
 #include "formats/two_level.h"
 #include "sim/quantize.h"
 #include "sim/simd/plan.h"
@@ -12,12 +14,19 @@ namespace fp4lab::simd {
 /// How the blocks of a matrix lie.
 enum class Layout : std::uint8_t { rows, columns, tensor };
 
+/// What ElementPath::lookup reads.
+struct LookupTable {
+  EncodeTable codes;
+  float value[256];  ///< of each code
+};
+
 /// A plan and the layout it is for; scales that need amax (constant) or a global factor are filled
 /// in later.
 struct PlanForShape {
   Plan plan;
   Layout layout = Layout::rows;
-  std::size_t block = 0;  ///< elements along the block's direction
+  std::size_t block = 0;                      ///< elements along the block's direction
+  std::shared_ptr<const LookupTable> lookup;  ///< keeps what the plan points to
 };
 
 /// The plan for a spec on a rows x cols matrix, or nothing where the vector kernels do not apply.

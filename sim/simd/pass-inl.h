@@ -25,6 +25,10 @@ enum class Form { values, codes, packed };
 
 /// Codes of a vector, one a byte.
 HWY_INLINE void StoreCodes(VU codes, std::uint8_t* to) {
+#if HWY_TARGET == HWY_AVX3  // one instruction; Highway 1.0 makes several of it
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(codes.raw));
+  return;
+#endif
   const hn::Rebind<std::uint8_t, DU> d8;
   hn::StoreU(hn::TruncateTo(d8, codes), d8, to);
 }
@@ -35,6 +39,10 @@ HWY_INLINE void StorePacked(VU codes, std::uint8_t* to) {
   const DU64 d64;
   const auto pairs = hn::BitCast(d64, codes);
   const auto bytes = hn::And(hn::Or(pairs, hn::ShiftRight<28>(pairs)), hn::Set(d64, 0xFFull));
+#if HWY_TARGET == HWY_AVX3
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm512_cvtepi64_epi8(bytes.raw));
+  return;
+#endif
   const hn::Rebind<std::uint8_t, DU64> d8;
   hn::StoreU(hn::TruncateTo(d8, bytes), d8, to);
 }
@@ -85,7 +93,7 @@ class Pass final : public PassBase {
              hn::Set(DF(), scales.decode[j]));
       }
     }
-    saturated_ += local.saturated;
+    saturated_ += local.Saturated();
   }
 
   void Strip(const float* x, std::size_t stride, std::size_t rows, std::size_t vectors,
@@ -114,7 +122,7 @@ class Pass final : public PassBase {
       i += row_stride;
       byte += byte_stride;
     }
-    saturated_ += local.saturated;
+    saturated_ += local.Saturated();
   }
 
  private:
@@ -125,15 +133,33 @@ class Pass final : public PassBase {
           highest(hn::Set(DF(), plan.highest)),
           lowest(hn::Set(DF(), plan.lowest)),
           global(hn::Set(DF(), plan.global)),
+          nan_as(hn::Set(DF(), plan.nan_as)),
           values(out.values),
           bytes(kForm == Form::codes ? out.codes : out.packed),
           stream(out.stream) {}
     Element element;
-    VF highest, lowest, global;
+    VF highest, lowest, global, nan_as;
     float* values;
     std::uint8_t* bytes;
     bool stream;
-    std::uint64_t saturated = 0;
+    VU saturated = hn::Zero(DU());  ///< counted in each lane
+
+    HWY_INLINE void Count(hn::Mask<DF> beyond) {
+      const DU du;
+      const auto mask = hn::RebindMask(du, beyond);
+      if constexpr (kLanes == 16) {  // one instruction where masks have registers of their own
+        saturated = hn::IfThenElse(mask, hn::Add(saturated, hn::Set(du, 1u)), saturated);
+      } else {
+        saturated = hn::Sub(saturated, hn::VecFromMask(du, mask));
+      }
+    }
+    HWY_INLINE std::uint64_t Saturated() const {
+      HWY_ALIGN std::uint32_t lanes[kLanes];
+      hn::Store(saturated, DU(), lanes);
+      std::uint64_t sum = 0;
+      for (const std::uint32_t n : lanes) sum += n;
+      return sum;
+    }
   };
 
   /// Whole blocks of kVectors vectors, none of them special.
@@ -186,8 +212,8 @@ class Pass final : public PassBase {
     VU random = hn::Zero(DU());
     if constexpr (Element::kRandom) random = hn::LoadU(DU(), cursor_.At(i));
     const VF v = Scaled(x, factor);
-    local.saturated += hn::CountTrue(d, Beyond(local, v));
-    const Rounded r = local.element.Round(Castable(v), random);
+    local.Count(Beyond(local, v));
+    const Rounded r = local.element.Round(Castable(local, v), random);
     if constexpr (kForm == Form::values) {
       const VF y = Unscaled(local, r.value, decode);
       if (local.stream) {
@@ -213,7 +239,7 @@ class Pass final : public PassBase {
     if constexpr (Element::kRandom) random = hn::LoadU(DU(), cursor_.At(i));
     const VF v = Scaled(hn::Load(d, x), factor);
     saturated_ += hn::CountTrue(d, hn::And(Beyond(local, v), hn::FirstN(d, n)));
-    const Rounded r = local.element.Round(Castable(v), random);
+    const Rounded r = local.element.Round(Castable(local, v), random);
     if constexpr (kForm == Form::values) {
       hn::Store(Unscaled(local, r.value, decode), d, x);
       std::copy_n(x, n, out_.values + i);
@@ -240,10 +266,10 @@ class Pass final : public PassBase {
     }
     return v;
   }
-  /// A plain cast sends NaN to the largest value, as it does +Inf.
-  static HWY_INLINE VF Castable(VF v) {
+  /// Every NaN of a plain cast becomes the one that the roundings know.
+  static HWY_INLINE VF Castable([[maybe_unused]] const Local& local, VF v) {
     if constexpr (kArithmetic == Arithmetic::cast) {
-      return hn::IfThenElse(hn::IsNaN(v), hn::Set(DF(), kFloatInf), v);
+      return hn::IfThenElse(hn::IsNaN(v), local.nan_as, v);
     }
     return v;
   }

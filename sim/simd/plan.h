@@ -15,6 +15,7 @@ enum class ElementPath : std::uint8_t {
   magic,       ///< nearest-even on a radix-2 grid with subnormals: add and subtract 2^k
   table,       ///< thresholds and values of a decision table
   stochastic,  ///< model A on a radix-2 grid with subnormals: fixed point plus random word
+  lookup,      ///< cells of an EncodeTable: formats of more than 16 values
 };
 
 /// Where a block's scale comes from.
@@ -32,7 +33,7 @@ enum class Arithmetic : std::uint8_t {
   multiply_global,  ///< v = fl(x f); y = fl(fl(q s) g)
   multiply_34,      ///< v = fl(0.75 fl(x f)); y = fl(fl(q s) g)
   divide,           ///< v = fl(x / f); y = fl(q s)
-  cast,             ///< v = x, NaN taken for +Inf; y = q
+  cast,             ///< v = x, NaN taken for `nan_as`; y = q
 };
 
 /// One numerical rule, ready for vectors.
@@ -43,6 +44,10 @@ struct Plan {
 
   // Saturation is counted where v > highest or v < lowest.
   float highest = 0.0f, lowest = 0.0f;
+
+  /// What a plain cast makes of NaN before it is rounded: +Inf, which saturates to the largest
+  /// value, or the canonical NaN where the format has a code for it.
+  float nan_as = kFloatInf;
 
   // magic and stochastic: grid of quantum 2^(e - mantissa_bits) in binade e >= min_exponent.
   int mantissa_bits = 0;
@@ -55,6 +60,11 @@ struct Plan {
   std::int32_t below[16] = {};
   float value[16] = {};
   std::uint32_t code[16] = {};
+
+  // lookup: the cells of an EncodeTable and the value of each code.
+  const std::uint64_t* cells = nullptr;
+  int cell_shift = 0;
+  const float* code_value = nullptr;
 
   // stochastic: low `random_bits` of each slot; Philox counter words 1..3 and key, or words given.
   int random_bits = 0;

@@ -77,6 +77,7 @@ void expect_same(const Reference& want, const std::vector<float>& x, const Quant
   EXPECT_EQ(fake_quantize_into(spec, x, shape, y, options), want.q.saturated) << where;
   expect_same_bits(want.values, y, &x, "values", where);
 
+  if (spec.element.bits > 4) return;
   PackedTensor p;
   p.codes.assign(want.q.rows * packed_bytes(want.q.cols), 0xEE);
   quantize_packed(spec, x, shape, p, options);
@@ -150,7 +151,7 @@ std::vector<Rounding> deterministic_roundings() {
 std::vector<FormatInfo> narrow_formats() {
   std::vector<FormatInfo> all;
   for (const FormatInfo& f : kCatalog) {
-    if (f.format.bits <= 4 && f.id != "uint4-asym") all.push_back(f);
+    if (f.format.bits <= 8 && f.id != "uint4-asym") all.push_back(f);
   }
   return all;
 }

@@ -31,8 +31,8 @@ struct Reference {
 Reference reference(const QuantSpec& spec, const std::vector<float>& x, std::size_t rows,
                     std::size_t cols, const QuantizeOptions& options = {});
 
-/// Expects quantize, fake_quantize_into and quantize_packed to give the reference's bits with the
-/// current target and number of threads. Says where the first difference is.
+/// Expects quantize, fake_quantize_into and (up to 4 bits) quantize_packed to give the reference's
+/// bits with the current target and number of threads. Says where the first difference is.
 void expect_same(const Reference& want, const std::vector<float>& x, const QuantizeOptions& options,
                  const std::string& where);
 
@@ -53,8 +53,8 @@ std::vector<float> random_blocks(std::size_t n, std::size_t block, std::uint64_t
 
 /// Every deterministic rounding of formats/.
 std::vector<Rounding> deterministic_roundings();
-/// Every catalogue format of at most 4 bits that the vector engine covers (all but uint4-asym,
-/// whose blocks have zero points).
+/// Every catalogue format of at most 8 bits but uint4-asym, whose scaled blocks have zero points
+/// and go to the reference.
 std::vector<FormatInfo> narrow_formats();
 
 }  // namespace fp4lab::test

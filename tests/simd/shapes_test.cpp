@@ -54,6 +54,13 @@ const char* const kSpecs[] = {
     "radix4-even,block=1x32",
     "e3m0-nz,block=1x32",
     "ternary,block=1x32",
+    "mxfp8-e4m3",
+    "mxfp8-e5m2,block=32x1",
+    "mxfp6-e2m3,rule=rceil",
+    "mxint8,round=rtp",
+    "e4m3",
+    "e4m3,scale=none",
+    "p3109-k4p2sf,scale=none",
 };
 
 struct Shape {
@@ -239,8 +246,9 @@ TEST(SimdShapes, LargeAlignedOutputIsStreamedWithTheSameBits) {
 }
 
 TEST(SimdShapes, WhatIsNotCoveredGoesToTheReference) {
-  for (const char* text : {"mxfp8-e4m3", "nvfp4,rule=4over6", "mxfp4@microxcaling", "nvfp4@te",
-                           "uint4-asym,block=1x32", "mxfp4,block=32x32", "e2m1,rule=mse"}) {
+  for (const char* text :
+       {"mxfp8-e4m3,round=sr:16", "nvfp4,rule=4over6", "mxfp4@microxcaling", "nvfp4@te",
+        "uint4-asym,block=1x32", "mxfp4,block=32x32", "e2m1,rule=mse"}) {
     EXPECT_FALSE(has_fast_path(parse_spec(text), 64, 64)) << text;
   }
   QuantizeOptions o;
@@ -262,6 +270,7 @@ TEST(SimdShapes, Errors) {
   PackedTensor p;
   EXPECT_THROW(quantize_packed(parse_spec("e4m3"), x, shape, p), std::invalid_argument);
   EXPECT_THROW(quantize_packed(parse_spec("uint4-asym"), x, shape, p), std::invalid_argument);
+  EXPECT_NO_THROW(quantize_packed(parse_spec("uint4-asym,scale=none"), x, shape, p));
 }
 
 }  // namespace
