@@ -52,7 +52,7 @@ TEST(Rounding, NarrowFormats_AroundEveryBreakpoint) {
   });
 }
 
-TEST(Rounding, NarrowFormats_AllBf16AndFp16Inputs) {
+TEST(RoundingSlow, NarrowFormats_AllBf16AndFp16Inputs) {
   const std::vector<std::uint32_t> patterns = all_short_inputs();
   Mismatches mismatches;
   for_each_narrow([&](const fp4lab::ElementFormat& subject, const oracle::Format& f) {

@@ -71,7 +71,7 @@ void compare_bf16(const fp4lab::ElementFormat& subject, const oracle::Format& f,
   }
 }
 
-TEST(Stochastic, Bf16InputsAtTheBorderWord) {
+TEST(StochasticSlow, Bf16InputsAtTheBorderWord) {
   Mismatches mismatches;
   for (const char* id : {"e2m1", "e3m0-nz", "radix4-odd", "int4-full", "nf4", "bnb-fp4"}) {
     const oracle::Format& f = oracle::format(id);

@@ -62,7 +62,7 @@ TEST(SimdFormats, Cast_BreakpointsOfEveryFormatAndRounding) {
   }
 }
 
-TEST(SimdFormats, Cast_RandomWordsOfEveryFormatAndRounding) {
+TEST(SimdFormatsSlow, Cast_RandomWordsOfEveryFormatAndRounding) {
   std::vector<float> x(4099);
   const RandomStream s{5, 0, 0, RandomPurpose::synthetic_data};
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -83,7 +83,7 @@ TEST(SimdFormats, Cast_RandomWordsOfEveryFormatAndRounding) {
 
 /// Blocks whose largest element pins the scale to 1 (or the format's own power of two) and whose
 /// others walk the breakpoints: thresholds are met exactly after scaling.
-TEST(SimdFormats, Blocks_BreakpointsOfEveryFormatAndRoundingUnderMxPlainAndTwoLevelScales) {
+TEST(SimdFormatsSlow, Blocks_BreakpointsOfEveryFormatAndRoundingUnderMxPlainAndTwoLevelScales) {
   for (const FormatInfo& f : narrow_formats()) {
     const float top = qmax(f.format);
     for (const Rounding& r : deterministic_roundings()) {
@@ -101,8 +101,8 @@ TEST(SimdFormats, Blocks_BreakpointsOfEveryFormatAndRoundingUnderMxPlainAndTwoLe
         spec.element = f.format;
         spec.round = r;
         if (!has_fast_path(spec, 1, x.size())) {
-          // The absmax scale of integers with one more negative value depends on signs, and amax / q
-          // may overflow for q < 1.
+          // The absmax scale of integers with one more negative value depends on signs, and amax /
+          // q may overflow for q < 1.
           const bool lopsided =
               f.format.kind == FormatKind::integer && -f.format.min_int != f.format.max_int;
           EXPECT_TRUE(top < 1.0f || lopsided) << f.id << " " << base;
