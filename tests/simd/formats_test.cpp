@@ -45,7 +45,7 @@ TEST(SimdFormats, EveryMachineHasSeveralTargets) {
   for (const std::int64_t t : targets) RecordProperty(target_id(t), "tested");
 }
 
-TEST(SimdFormats, Cast_BreakpointsOfEveryFormatAndRounding) {
+TEST(SimdFormatsSlow, Cast_BreakpointsOfEveryFormatAndRounding) {
   for (const FormatInfo& f : narrow_formats()) {
     for (const Rounding& r : deterministic_roundings()) {
       std::vector<float> x = breakpoints(f.format, r, 2);
