@@ -173,7 +173,7 @@ TEST(KlDivergence, LossAndGradient) {
   const std::size_t n = 13;
   const Tensor x = random_tensor({6, n}, 39, 2.0), t = random_tensor({6, n}, 40, 2.0);
   KlDivergence kl;
-  const ScalarTwin twin = [n](const Values& in) {
+  const ScalarTwin twin = [](const Values& in) {
     const Vec q = softmax(in[0], n), p = softmax(in[1], n);
     double s = 0;
     for (std::size_t i = 0; i < p.size(); ++i) s += p[i] * std::log(p[i] / q[i]);
