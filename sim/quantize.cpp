@@ -134,6 +134,68 @@ std::uint64_t count_saturated(const QuantSpec& spec, const BlockScale& b, const 
   return n;
 }
 
+/// True where a code's value does not depend on its block, so that a table says it.
+bool has_value_table(const QuantizedTensor& q) {
+  const Scheme scheme = q.spec.scheme;
+  return !q.codes.empty() && q.zero_points.empty() && q.spec.profile != Profile::torchao &&
+         (scheme == Scheme::plain || scheme == Scheme::mx || scheme == Scheme::nv);
+}
+
+/// dequantize_element for codes of one format: the same operations, a row of blocks at a time.
+void dequantize_by_table(const QuantizedTensor& q, const GlobalScopes& scopes, float* out) {
+  const BlockGrid& grid = q.grid;
+  const bool folded = q.spec.global == GlobalScope::row_block128;
+  const bool global = q.spec.has_global() && !folded;
+  const bool wide = grid.block_cols >= 8 && q.spec.element.bits <= 4;
+  float value[256];
+  for (std::uint32_t c = 0; c < 256; ++c) {
+    value[c] = c < q.spec.element.code_count() ? decode(q.spec.element, c) : canonical_nan();
+  }
+  const auto canonical = [](float y) { return is_nan(y) ? canonical_nan() : y; };
+#pragma omp parallel for schedule(static) if (grid.rows * grid.cols > 16384)
+  for (std::size_t band = 0; band < grid.grid_rows; ++band) {
+    std::vector<float> scale(grid.grid_cols), factor(grid.grid_cols, 1.0f);
+    for (std::size_t j = 0; j < grid.grid_cols; ++j) {
+      scale[j] = scale_from_code(q.spec, q.scale_codes[band * grid.grid_cols + j]).decode;
+      if (q.global.empty()) continue;
+      const float g = q.global[scopes.index(band * grid.block_rows, j * grid.block_cols)];
+      if (folded) scale[j] = mul_rn(scale[j], g);
+      factor[j] = g;
+    }
+    const std::size_t last = std::min(grid.rows, (band + 1) * grid.block_rows);
+    if (grid.block_cols == 1) {
+      for (std::size_t r = band * grid.block_rows; r < last; ++r) {
+        const std::uint8_t* code = q.codes.data() + r * grid.cols;
+        float* y = out + r * grid.cols;
+        for (std::size_t c = 0; c < grid.cols; ++c) {
+          const float v = mul_rn(value[code[c]], scale[c]);
+          y[c] = canonical(global ? mul_rn(v, factor[c]) : v);
+        }
+      }
+      continue;
+    }
+    for (std::size_t j = 0; j < grid.grid_cols; ++j) {
+      const std::size_t c0 = j * grid.block_cols, c1 = std::min(grid.cols, c0 + grid.block_cols);
+      const float s = scale[j], g = factor[j];
+      const auto scaled = [&](float v) {
+        v = mul_rn(v, s);
+        return canonical(global ? mul_rn(v, g) : v);
+      };
+      float of_code[16];
+      for (std::size_t c = 0; c < 16 && wide; ++c) of_code[c] = scaled(value[c]);
+      for (std::size_t r = band * grid.block_rows; r < last; ++r) {
+        const std::uint8_t* code = q.codes.data() + r * grid.cols;
+        float* y = out + r * grid.cols;
+        if (wide) {
+          for (std::size_t c = c0; c < c1; ++c) y[c] = of_code[code[c] & 15u];
+        } else {
+          for (std::size_t c = c0; c < c1; ++c) y[c] = scaled(value[code[c]]);
+        }
+      }
+    }
+  }
+}
+
 template <class Code>
 void quantize_blocks(QuantizedTensor& q, const float* data, const std::vector<GlobalFactor>& g,
                      const GlobalScopes& scopes, const QuantizeOptions& o, Code* codes) {
@@ -278,7 +340,8 @@ void dequantize_into(const QuantizedTensor& q, std::span<float> result) {
   std::vector<float> padded_values(cropped ? grid.rows * grid.cols : 0);
   float* const out = cropped ? padded_values.data() : result.data();
   const GlobalScopes scopes{q.spec.global, global_scopes_per_row(q.spec, grid)};
-  const std::size_t blocks = grid.blocks();
+  const std::size_t blocks = has_value_table(q) ? 0 : grid.blocks();
+  if (blocks == 0) dequantize_by_table(q, scopes, out);
 #pragma omp parallel for schedule(static)
   for (std::size_t n = 0; n < blocks; ++n) {
     const BlockView v = block_view(grid, out, n / grid.grid_cols, n % grid.grid_cols);

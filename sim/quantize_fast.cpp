@@ -273,9 +273,87 @@ bool has_fast_path(const QuantSpec& spec, std::size_t rows, std::size_t cols,
   return simd::make_plan(spec, rows, cols, options).has_value();
 }
 
+namespace {
+
+/// One tile by scalar code: it holds NaN or Inf, or its scale is special.
+std::uint64_t quantize_tile_scalar(QuantizedTensor& q, const GlobalFactor& g, const BlockView& view,
+                                   std::size_t block, const QuantizeOptions& options) {
+  const BlockScale b =
+      quantize_block(q.spec, g, view, options.random, q.codes.data(), options.external_amax);
+  q.scale_codes[block] = b.code;
+  std::uint64_t saturated = 0;
+  for_each_element(
+      view, [&](float x, std::uint64_t) { saturated += is_saturated(q.spec, b, x) ? 1u : 0u; });
+  return saturated;
+}
+
+/// Square and other two-dimensional blocks: a scale from the tile's amax, then the vector kernel of
+/// one scale over the tile's rows.
+bool quantize_tiles(QuantizedTensor& q, const float* source, const QuantizeOptions& options) {
+  const BlockGrid& grid = q.grid;
+  QuantSpec one_scale = q.spec;
+  one_scale.block = {};
+  const auto made = simd::make_plan(one_scale, grid.rows, grid.cols, options);
+  if (!made || q.spec.scale.kind == ScaleFormat::Kind::none) return false;
+  Plan base = made->plan;
+  const bool tensor = q.spec.global == GlobalScope::tensor;
+  const GlobalFactor g =
+      global_factor(q.spec, tensor ? amax_of(source, grid.rows * grid.cols, true) : 0.0f);
+  if (!simd::set_global(base, q.spec, g)) return false;
+  q.global.clear();
+  if (q.spec.has_global()) q.global.push_back(g.decode);
+  Output out;
+  out.codes = q.codes.data();
+  std::uint64_t saturated = 0;
+#pragma omp parallel for schedule(static) reduction(+ : saturated) \
+    if (grid.rows * grid.cols >= kParallel)
+  for (std::size_t n = 0; n < grid.blocks(); ++n) {
+    const std::size_t r0 = n / grid.grid_cols * grid.block_rows;
+    const std::size_t c0 = n % grid.grid_cols * grid.block_cols;
+    const std::size_t rows = std::min(grid.block_rows, grid.rows - r0);
+    const std::size_t cols = std::min(grid.block_cols, grid.cols - c0);
+    std::uint32_t bits = 0;
+    for (std::size_t r = 0; r < rows; ++r) {
+      bits =
+          std::max(bits, simd::max_magnitude_bits(source + (r0 + r) * grid.cols + c0, cols, false));
+    }
+    const float amax = bits_as<float>(bits);
+    Plan plan = base;
+    bool vectors = is_finite(amax);
+    if (vectors) {
+      const BlockScale b = choose_scale(q.spec, g, {&amax, 0, 1, 1, 1, 1}, options.external_amax);
+      vectors = simd::set_constant_scale(plan, q.spec, b);
+      q.scale_codes[n] = b.code;
+    }
+    if (!vectors) {
+      const BlockView view{source,
+                           r0 * grid.cols + c0,
+                           static_cast<std::uint32_t>(rows),
+                           static_cast<std::uint32_t>(cols),
+                           grid.cols,
+                           1};
+      saturated += quantize_tile_scalar(q, g, view, n, options);
+      continue;
+    }
+    simd::RowJob job;
+    job.in = source;
+    job.elements = cols;
+    job.block_size = 2;
+    for (std::size_t r = 0; r < rows; ++r) {
+      job.first = (r0 + r) * grid.cols + c0;
+      saturated += simd::quantize_rows(plan, job, out, {nullptr, nullptr});
+    }
+  }
+  q.saturated = saturated;
+  return true;
+}
+
+}  // namespace
+
 namespace detail {
 
 bool quantize_blocks_fast(QuantizedTensor& q, const float* source, const QuantizeOptions& options) {
+  if (q.spec.block.rows > 1 && q.spec.block.cols > 1) return quantize_tiles(q, source, options);
   const auto plan = simd::make_plan(q.spec, q.grid.rows, q.grid.cols, options);
   if (!plan) return false;
   Run run{q.spec, options, source, q.grid, *plan, {}, {}, false};
