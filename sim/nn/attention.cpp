@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "sim/fma.h"
 #include "sim/math.h"
 #include "sim/math_array.h"
 #include "sim/nn/activation.h"
@@ -85,8 +86,8 @@ void AttentionCore::rotate(Tensor& x, float direction) const {
         const float sine = direction * s[j];
         const float u = a[j] * c[j] - b[j] * sine;
         const float w = b[j] * c[j] + a[j] * sine;
-        a[j] = u;
-        b[j] = w;
+        a[j] = canonical(u);
+        b[j] = canonical(w);
       }
     }
   }

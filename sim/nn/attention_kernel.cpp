@@ -13,10 +13,12 @@
 #define HWY_TARGET_INCLUDE "sim/nn/attention_kernel.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "sim/simd/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace fp4lab::nn::detail::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+namespace lanes = fp4lab::simd::HWY_NAMESPACE;
 
 /// First and one past the last k of row r.
 HWY_INLINE std::size_t first_k(const ChainProduct& p, std::size_t r) {
@@ -31,6 +33,13 @@ HWY_INLINE std::size_t last_k(const ChainProduct& p, std::size_t r) {
     HWY_TARGET == HWY_AVX3_ZEN4 || HWY_TARGET == HWY_NEON
 
 using Vector = hn::CappedTag<float, 16>;
+
+/// Every NaN as 7FC00000.
+HWY_INLINE hn::Vec<Vector> without_payload(hn::Vec<Vector> v) {
+  const Vector d;
+  const auto nan = hn::BitCast(d, hn::Set(hn::RebindToUnsigned<Vector>(), 0x7FC00000u));
+  return hn::IfThenElse(hn::IsNaN(v), nan, v);
+}
 
 HWY_INLINE float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
@@ -80,7 +89,7 @@ HWY_INLINE void tile(const ChainProduct& p, std::size_t r0, std::size_t c0) {
   }
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) {
-      hn::StoreU(acc[r][v], d,
+      hn::StoreU(without_payload(acc[r][v]), d,
                  p.c + (r0 + static_cast<std::size_t>(r)) * p.c_row + c0 +
                      static_cast<std::size_t>(v) * n);
     }
@@ -110,7 +119,7 @@ HWY_INLINE void strip(const ChainProduct& p, std::size_t r0) {
       for (std::size_t k = first_k(p, r); k < last_k(p, r); ++k) {
         y = fused(p.a[r * p.a_row + k * p.a_k], p.b[k * p.b_row + c], y);
       }
-      p.c[r * p.c_row + c] = y;
+      p.c[r * p.c_row + c] = canonical(y);
     }
   }
 }
@@ -131,35 +140,12 @@ void chain_products(const ChainProduct& p) {
       for (std::size_t k = first_k(p, r); k < last_k(p, r); ++k) {
         y = fma_rn(p.a[r * p.a_row + k * p.a_k], p.b[k * p.b_row + c], y);
       }
-      p.c[r * p.c_row + c] = y;
+      p.c[r * p.c_row + c] = canonical(y);
     }
   }
 }
 
 #endif
-
-/// Sum of term(0) ... term(n - 1) in the shape of sim/reduce.h.
-template <class Term>
-HWY_INLINE double row_block_sum(std::size_t n, const Term& term) {
-  double lane[kSumLanes] = {};
-  std::size_t i = 0;
-  for (; i + kSumLanes <= n; i += kSumLanes) {
-    for (std::size_t j = 0; j < kSumLanes; ++j) lane[j] += term(i + j);
-  }
-  for (std::size_t j = 0; i + j < n; ++j) lane[j] += term(i + j);
-  return fold_lanes(lane);
-}
-
-template <class Term>
-HWY_INLINE double row_sum(std::size_t n, const Term& term) {
-  if (n <= kSumBlock) return row_block_sum(n, term);
-  PairwiseSum blocks;
-  for (std::size_t at = 0; at < n; at += kSumBlock) {
-    blocks.add(
-        row_block_sum(std::min(kSumBlock, n - at), [&](std::size_t i) { return term(at + i); }));
-  }
-  return blocks.result();
-}
 
 HWY_INLINE float largest(const float* x, std::size_t n) {
   const hn::CappedTag<float, 16> d;
@@ -187,14 +173,20 @@ void softmax_shift(const float* s, std::size_t n, float scale, bool causal, floa
   }
 }
 
+/// Terms to sum for the first m of a row of n whose rest is +0: whole groups of lanes, where the
+/// row has them. A term of +0 changes no lane.
+HWY_INLINE std::size_t padded_terms(std::size_t m, std::size_t n) {
+  return std::min(n, (m + kSumLanes - 1) / kSumLanes * kSumLanes);
+}
+
 void softmax_divide(const float* e, std::size_t n, bool causal, float* p) {
   for (std::size_t r = 0; r < n; ++r) {
     const std::size_t m = causal ? r + 1 : n;
-    const float z =
-        static_cast<float>(row_sum(m, [&](std::size_t j) { return static_cast<double>(e[j]); }));
     float* row = p + r * n;
-    for (std::size_t j = 0; j < m; ++j) row[j] = e[j] / z;
-    for (std::size_t j = m; j < n; ++j) row[j] = 0.0f;
+    std::copy_n(e, m, row);
+    std::fill(row + m, row + n, 0.0f);
+    const float z = round_sum(lanes::RowSumOf(row, padded_terms(m, n)));
+    for (std::size_t j = 0; j < m; ++j) row[j] = canonical(row[j] / z);
     e += m;
   }
 }
@@ -204,10 +196,9 @@ void softmax_back(const float* p, float* dp, std::size_t n, float scale, bool ca
     const std::size_t m = causal ? r + 1 : n;
     const float* a = p + r * n;
     float* g = dp + r * n;
-    const float d = static_cast<float>(row_sum(
-        m, [&](std::size_t j) { return static_cast<double>(a[j]) * static_cast<double>(g[j]); }));
-    for (std::size_t j = 0; j < m; ++j) g[j] = a[j] * (g[j] - d) * scale;
-    for (std::size_t j = m; j < n; ++j) g[j] = 0.0f;
+    std::fill(g + m, g + n, 0.0f);
+    const float d = round_sum(lanes::RowSumOfProducts(a, g, padded_terms(m, n)));
+    for (std::size_t j = 0; j < m; ++j) g[j] = canonical(a[j] * (g[j] - d) * scale);
   }
 }
 

@@ -28,10 +28,12 @@ struct ScanStep {
 #define HWY_TARGET_INCLUDE "sim/nn/selective_scan.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "sim/simd/lanes-inl.h"
 
 // Loops over channels are plain loops: the compiler vectorises them for each instruction set.
 HWY_BEFORE_NAMESPACE();
 namespace fp4lab::nn::HWY_NAMESPACE {
+namespace lanes = fp4lab::simd::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || \
     HWY_TARGET == HWY_AVX3_ZEN4 || HWY_TARGET == HWY_NEON
@@ -71,31 +73,28 @@ void scan_read_out(const ScanExtents& e, const float* state, const float* cs, co
     const float cn = cs[n];
     for (std::size_t c = 0; c < channels; ++c) y[c] = scan_fma(cn, h[c], y[c]);
   }
-  for (std::size_t c = 0; c < channels; ++c) y[c] = scan_fma(d[c], x[c], y[c]);
+  for (std::size_t c = 0; c < channels; ++c) y[c] = canonical(scan_fma(d[c], x[c], y[c]));
 }
 
 void scan_product(const float* x, const float* y, std::size_t n, float* out) {
   for (std::size_t i = 0; i < n; ++i) out[i] = x[i] * y[i];
 }
 
-/// Sum over channels of x[c] * y[c] in the house's shape.
-double scan_channel_sum(const float* x, const float* y, std::size_t n) {
-  PairwiseSum blocks;
-  for (std::size_t at = 0; at < n; at += kSumBlock) {
-    const std::size_t last = std::min(n, at + kSumBlock);
-    double lane[kSumLanes] = {};
-    std::size_t i = at;
-    for (; i + kSumLanes <= last; i += kSumLanes) {
-      for (std::size_t j = 0; j < kSumLanes; ++j) {
-        lane[j] += static_cast<double>(x[i + j]) * static_cast<double>(y[i + j]);
-      }
-    }
-    for (std::size_t j = 0; i + j < last; ++j) {
-      lane[j] += static_cast<double>(x[i + j]) * static_cast<double>(y[i + j]);
-    }
-    blocks.add(fold_lanes(lane));
+/// One state of a position. (A function of its own, so that the compiler sees that nothing
+/// overlaps.)
+HWY_NOINLINE void scan_retreat_state(std::size_t channels, float bn,
+                                     const float* HWY_RESTRICT decay,
+                                     const float* HWY_RESTRICT before, const float* HWY_RESTRICT a,
+                                     const float* HWY_RESTRICT delta, float* HWY_RESTRICT dh,
+                                     float* HWY_RESTRICT da, float* HWY_RESTRICT dinput,
+                                     float* HWY_RESTRICT ddelta) {
+  for (std::size_t c = 0; c < channels; ++c) {
+    dinput[c] = scan_fma(dh[c], bn, dinput[c]);
+    const float through = dh[c] * before[c] * decay[c];  // gradient of fl(delta * A)
+    ddelta[c] = scan_fma(through, a[c], ddelta[c]);
+    da[c] = scan_fma(through, delta[c], da[c]);
+    dh[c] = decay[c] * dh[c];
   }
-  return blocks.result();
 }
 
 void scan_retreat(const ScanExtents& e, const ScanStep& s) {
@@ -103,26 +102,18 @@ void scan_retreat(const ScanExtents& e, const ScanStep& s) {
   std::fill_n(s.dinput, channels, 0.0f);
   std::fill_n(s.ddelta, channels, 0.0f);
   for (std::size_t n = 0; n < e.states; ++n) {
-    float* dh = s.carry + n * channels;
-    const float bn = s.b[n], cn = s.c[n];
+    const std::size_t at = n * channels;
+    float* dh = s.carry + at;
+    const float cn = s.c[n];
     for (std::size_t c = 0; c < channels; ++c) dh[c] = scan_fma(cn, s.dy[c], dh[c]);
-    s.dc[n] = round_sum(scan_channel_sum(s.state + n * channels, s.dy, channels));
-    s.db[n] = round_sum(scan_channel_sum(dh, s.input, channels));
-    const float* decay = s.decay + n * channels;
-    const float* before = s.before + n * channels;
-    const float* a = s.a + n * channels;
-    float* da = s.da + n * channels;
-    for (std::size_t c = 0; c < channels; ++c) {
-      s.dinput[c] = scan_fma(dh[c], bn, s.dinput[c]);
-      const float through = dh[c] * before[c] * decay[c];  // gradient of fl(delta * A)
-      s.ddelta[c] = scan_fma(through, a[c], s.ddelta[c]);
-      da[c] = scan_fma(through, s.delta[c], da[c]);
-      dh[c] = decay[c] * dh[c];
-    }
+    s.dc[n] = round_sum(lanes::RowSumOfProducts(s.state + at, s.dy, channels));
+    s.db[n] = round_sum(lanes::RowSumOfProducts(dh, s.input, channels));
+    scan_retreat_state(channels, s.b[n], s.decay + at, s.before + at, s.a + at, s.delta, dh,
+                       s.da + at, s.dinput, s.ddelta);
   }
   for (std::size_t c = 0; c < channels; ++c) {
-    s.ddelta[c] = scan_fma(s.dinput[c], s.x[c], s.ddelta[c]);
-    s.dx[c] = scan_fma(s.d[c], s.dy[c], s.dinput[c] * s.delta[c]);
+    s.ddelta[c] = canonical(scan_fma(s.dinput[c], s.x[c], s.ddelta[c]));
+    s.dx[c] = canonical(scan_fma(s.d[c], s.dy[c], s.dinput[c] * s.delta[c]));
     s.dd[c] = scan_fma(s.dy[c], s.x[c], s.dd[c]);
   }
 }
@@ -135,7 +126,9 @@ void scan_conv_row(std::size_t channels, std::size_t taps, const float* const* r
     const float *x = rows[w], *k = weight[w];
     for (std::size_t c = 0; c < channels; ++c) y[c] = scan_fma(k[c], x[c], y[c]);
   }
-  for (std::size_t c = 0; bias != nullptr && c < channels; ++c) y[c] += bias[c];
+  for (std::size_t c = 0; c < channels; ++c) {
+    y[c] = canonical(bias != nullptr ? y[c] + bias[c] : y[c]);
+  }
 }
 
 /// sum[c] = fma(x[c], y[c], sum[c]).
