@@ -8,7 +8,9 @@
 //
 // Masked positions are left out of every chain, so that no bit of an output depends on what follows
 // it. Both products are layers of their own (role attn-bmm: NAME.qk and NAME.pv) that can be
-// quantized; see batched_product.h for what their six slots are.
+// quantized; see batched_product.h for what their six slots are. Quantized, they look ahead a
+// little: a scale of the whole tensor sees every position, a block of V^T or of a backward operand
+// spans the positions it is made of.
 #pragma once
 
 #include <cstddef>
