@@ -218,7 +218,7 @@ TEST(CanonicalText, ShortestNumbersAreValidToml) {
 
 TEST(CanonicalText, AnyKeyChangesTheRunId) {
   std::set<std::string> ids{run_id(resolve_text("").config)};
-  for (const char* text : {"seed = 1", "optim.lr = 0.5", "policy = \"all\"", "train.steps = 601",
+  for (const char* text : {"seed = 1", "optim.lr = 0.5", "policy = \"all\"", "train.steps = 801",
                            "slots.q1.spec = \"mxfp4\"", "compute = \"fp32\""}) {
     EXPECT_TRUE(ids.insert(run_id(resolve_text(text).config)).second) << text;
   }
