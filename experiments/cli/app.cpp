@@ -54,7 +54,8 @@ void build_app(CLI::App& app, Context& context) {
   context.examples[&app] =
       "  fp4lab formats e2m1\n"
       "  fp4lab quantize --spec mxfp4 sample:gaussian\n"
-      "  fp4lab cast --format e2m1 x.npy codes.npy\n";
+      "  fp4lab cast --format e2m1 x.npy codes.npy\n"
+      "  fp4lab train\n";
 
   app.add_option("--formats", context.format_files,
                  "TOML file with further number formats (repeatable)")
@@ -73,6 +74,7 @@ void build_app(CLI::App& app, Context& context) {
   add_decode_command(app, context);
   add_quantize_command(app, context);
   add_plot_command(app, context);
+  add_train_command(app, context);
   add_completion_command(app, context);
 }
 

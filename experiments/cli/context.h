@@ -39,6 +39,7 @@ void add_cast_command(CLI::App& app, Context& context);
 void add_decode_command(CLI::App& app, Context& context);
 void add_quantize_command(CLI::App& app, Context& context);
 void add_plot_command(CLI::App& app, Context& context);
+void add_train_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);
 
 /// The whole command tree: `fp4lab` with its global options and every sub-command.

@@ -19,6 +19,11 @@ class Progress {
 
   /// `done` of `total` units are finished.
   void update(std::uint64_t done);
+  /// The same with another label from here on.
+  void update(std::uint64_t done, const std::string& label) {
+    label_ = label;
+    update(done);
+  }
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -33,7 +33,7 @@ struct DataConfig {
 };
 
 struct TrainLoopConfig {
-  std::uint64_t steps = 600;
+  std::uint64_t steps = 800;
   std::uint64_t batch = 32;          ///< items (sequences, images) an optimizer step
   std::uint64_t microbatches = 1;    ///< equal parts a batch is cut into
   std::uint64_t eval_every = 0;      ///< steps between evaluations; 0 = at the end only

@@ -5,7 +5,7 @@ expect_exit 0 --version
 for word in fp4lab commit compiler HDF5 CUDA formats; do
   grep -qE "^$word +[^ ]" out || fail "--version says nothing of $word"
 done
-for command in '' formats cast decode quantize completion; do
+for command in '' formats cast decode quantize train completion; do
   expect_exit 0 $command --help
   expect_equal 'Examples:' "$(head -1 out)" "first line of $command --help"
   grep -qE "^  .*fp4lab ${command}" out || fail "no example of $command"
