@@ -159,7 +159,8 @@ void check_slots(const train::TrainConfig& config, std::vector<std::string>& not
   for (std::size_t i = 0; i < nn::kSlots; ++i) {
     const nn::SlotConfig& slot = config.slots[i];
     const std::string name = "slots.q" + std::to_string(i + 1);
-    const bool again = i == 3 || i == 5;  // q4 repeats W, q6 repeats X
+    // q4 repeats W and q6 repeats X; q5 can share the codes of q3.
+    const bool again = i == 3 || i == 5 || (i == 4 && slot.source == nn::SlotSource::shared2d);
     const bool derived = slot.source == nn::SlotSource::requant ||
                          slot.source == nn::SlotSource::shared2d ||
                          slot.source == nn::SlotSource::dequant;
@@ -168,10 +169,11 @@ void check_slots(const train::TrainConfig& config, std::vector<std::string>& not
                        ".source': only q4 and q6 can reuse an operand of the forward "
                        "product; master or none would do");
     }
-    const nn::SlotConfig& first = config.slots[i == 3 ? 1 : 0];
+    const std::size_t from = i == 3 ? 1 : i == 4 ? 2 : 0;
+    const nn::SlotConfig& first = config.slots[from];
     if (slot.source == nn::SlotSource::shared2d && !is_square(first.spec)) {
       throw InputError("'" + name + ".source': shared2d needs square blocks in slots.q" +
-                       std::string(i == 3 ? "2" : "1") + ", such as block=16x16; it has " +
+                       std::to_string(from + 1) + ", such as block=16x16; it has " +
                        to_string(first.spec));
     }
     if (slot.source != nn::SlotSource::none && slot.spec.round.kind == RoundingKind::rtn) {
