@@ -230,7 +230,7 @@ std::string name_only(const std::string& text) {
 void add_top(Table& t) {
   t.text("recipe", FP4LAB_AT(recipe), "named configuration of the six slots",
          "a name of `fp4lab train --list-recipes`", name_only);
-  t.text("preset", FP4LAB_AT(preset), "named model, data and length of a run", "t0 .. t6",
+  t.text("preset", FP4LAB_AT(preset), "named model, data and length of a run", "t1 .. t6",
          name_only);
   t.id("policy", FP4LAB_AT(policy), "which layers keep a higher precision", kPolicies);
   t.texts("policy_rules", FP4LAB_AT(policy_rules),

@@ -1,0 +1,97 @@
+// Every model as a whole run: threads, interruption and the two checkpoint files change no bit.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "experiments/config/config.h"
+#include "experiments/train/run.h"
+
+namespace fp4lab::train {
+namespace {
+
+struct Subject {
+  const char* preset;
+  const char* recipe;
+};
+const Subject kSubjects[] = {{"t1", "tetrajet"},       {"t2", "nvfp4-nvidia"},
+                             {"t3", "mxfp4-baseline"}, {"t4", "nvfp4-nvidia"},
+                             {"t4", "tetrajet"},       {"t6", "tetrajet"}};
+
+/// A preset cut down to seconds, on procedural data, with every instrument on.
+TrainConfig tiny(const Subject& s) {
+  config::Sources sources;
+  sources.preset = s.preset;
+  sources.recipe = s.recipe;
+  const bool text = s.preset[1] == '4' || s.preset[1] == '6';
+  sources.sets = {text ? "data.name=grammar" : "data.name=glyphs",
+                  text ? "data.items=20000" : "data.items=200",
+                  "model.dim=32",
+                  "model.length=32",
+                  "train.steps=6",
+                  "train.batch=4",
+                  "train.microbatches=2",
+                  "train.eval_every=4",
+                  "train.eval_items=8",
+                  "policy=default",
+                  "log.slots_every=3",
+                  "log.gemms_every=3",
+                  "log.osc_every=3",
+                  "log.osc_window=2",
+                  "log.osc_last_window=2",
+                  "log.attention_every=2",
+                  "log.trace_fraction=0.5"};
+  return config::resolve(sources).config;
+}
+
+std::string name_of(const Subject& s) { return std::string(s.preset) + " " + s.recipe; }
+
+TEST(SlowModels, ThreadsAndInterruptionsDoNotMatter) {
+  const int before = omp_get_max_threads();
+  const std::string folder = testing::TempDir() + "fp4lab_models_test";
+  for (const Subject& s : kSubjects) {
+    SCOPED_TRACE(name_of(s));
+    const TrainConfig config = tiny(s);
+    omp_set_num_threads(1);
+    TrainingRun straight(config);
+    ASSERT_EQ(straight.trainer().run(), RunStatus::complete);
+    for (const int threads : {2, 5}) {
+      omp_set_num_threads(threads);
+      TrainingRun other(config, straight.shared_data());
+      other.trainer().run();
+      EXPECT_EQ(first_difference(straight.trainer().record(), other.trainer().record()), "");
+      EXPECT_EQ(straight.weights_sha256(), other.weights_sha256());
+      EXPECT_EQ(straight.result().content_sha256(), other.result().content_sha256());
+    }
+    omp_set_num_threads(1);
+    std::filesystem::remove_all(folder);
+    for (const std::uint64_t at : {2u, 3u, 5u}) {
+      TrainingRun part(config, straight.shared_data());
+      EXPECT_EQ(part.resume(folder), at != 2);
+      part.trainer().run([&](const IterationReport& r) { return r.iteration < at; });
+      part.checkpoint(folder);
+    }
+    // The newer file is damaged: the run goes on from the older one, to the same bits.
+    TrainingRun probe(config, straight.shared_data());
+    std::string newest;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string path = entry.path().string();
+      if (newest.empty() || entry.last_write_time() > std::filesystem::last_write_time(newest)) {
+        newest = path;
+      }
+    }
+    std::fstream(newest, std::ios::in | std::ios::out).seekp(500).put('x').put('y').put('z');
+    ASSERT_TRUE(probe.resume(folder));
+    EXPECT_LT(probe.trainer().iteration(), 6u);
+    EXPECT_GT(probe.trainer().iteration(), 0u);
+    probe.trainer().run();
+    EXPECT_EQ(first_difference(straight.trainer().record(), probe.trainer().record()), "");
+    EXPECT_EQ(straight.weights_sha256(), probe.weights_sha256());
+  }
+  std::filesystem::remove_all(folder);
+  omp_set_num_threads(before);
+}
+
+}  // namespace
+}  // namespace fp4lab::train
