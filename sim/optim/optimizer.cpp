@@ -7,7 +7,7 @@ namespace fp4lab::optim {
 namespace {
 
 /// Below this many elements a second thread costs more than it saves.
-constexpr std::int64_t kParallelElements = 1 << 15;
+[[maybe_unused]] constexpr std::int64_t kParallelElements = 1 << 15;
 
 }  // namespace
 

@@ -6,7 +6,7 @@
 namespace fp4lab::optim {
 namespace {
 
-constexpr std::int64_t kParallelElements = 1 << 15;
+[[maybe_unused]] constexpr std::int64_t kParallelElements = 1 << 15;
 constexpr std::int64_t kPerDraw = 8;  // 16-bit slots of a 128-bit draw
 
 /// x[i] = bf16(value(i)) for all i, by slots of 16 bits.
