@@ -1,7 +1,8 @@
 # Install rules, the CMake package, the pkg-config file and the Debian package.
 #
 # Component "formats" is what a user of the headers needs and can be installed without building
-# anything; component "program" is the fp4lab command.
+# anything; component "sim" is the library of tensors, quantizers and products; component "program"
+# is the fp4lab command.
 
 include(CMakePackageConfigHelpers)
 
@@ -13,14 +14,23 @@ install(TARGETS fp4lab_formats EXPORT fp4lab
 install(EXPORT fp4lab NAMESPACE fp4lab:: FILE fp4labTargets.cmake
   DESTINATION "${fp4lab_cmake_dir}" COMPONENT formats)
 
+if(TARGET fp4lab_sim)
+  install(TARGETS fp4lab_sim EXPORT fp4labSim
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT sim)
+  install(DIRECTORY "${PROJECT_SOURCE_DIR}/sim" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/fp4lab"
+    COMPONENT sim FILES_MATCHING PATTERN "*.h"
+    PATTERN "simd" EXCLUDE)  # the kernels' own headers
+  install(EXPORT fp4labSim NAMESPACE fp4lab:: FILE fp4labSimTargets.cmake
+    DESTINATION "${fp4lab_cmake_dir}" COMPONENT sim)
+endif()
+
 configure_package_config_file(cmake/fp4labConfig.cmake.in
   "${PROJECT_BINARY_DIR}/package/fp4labConfig.cmake"
   INSTALL_DESTINATION "${fp4lab_cmake_dir}"
   NO_SET_AND_CHECK_MACRO)
 # Until 1.0 a minor version may change an interface.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/fp4labConfigVersion.cmake"
-  COMPATIBILITY SameMinorVersion
-  ARCH_INDEPENDENT)  # what is exported is headers
+  COMPATIBILITY SameMinorVersion)
 install(FILES
   "${PROJECT_BINARY_DIR}/package/fp4labConfig.cmake"
   "${PROJECT_BINARY_DIR}/package/fp4labConfigVersion.cmake"

@@ -30,6 +30,10 @@ struct Hdf5Item {
 /// refused, and so is a logical size that the file's bytes cannot account for. Throws InputError.
 Array read_hdf5(const std::string& path, const std::string& dataset);
 
+/// The attributes of the object at `object` that are texts, whole numbers, lists of them, or floats;
+/// others are left out. Throws InputError where there is no such object.
+Attributes read_hdf5_attributes(const std::string& path, const std::string& object);
+
 /// Paths of the data sets in the file (at most `limit`), sorted.
 std::vector<std::string> list_hdf5(const std::string& path, std::size_t limit = 1000);
 

@@ -98,29 +98,76 @@ Shape read_shape(hid_t dataset, const std::string& where) {
   return Shape(extents.begin(), extents.begin() + rank);
 }
 
-/// The value of a short fixed or variable string attribute, or nothing.
-std::optional<std::string> string_attribute(hid_t object, const char* name) {
-  if (H5Aexists(object, name) <= 0) return std::nullopt;
-  const hdf5::Attribute attribute(H5Aopen(object, name, H5P_DEFAULT));
-  if (!attribute.valid()) return std::nullopt;
-  const hdf5::Type type(H5Aget_type(attribute.get()));
-  const hdf5::Space space(H5Aget_space(attribute.get()));
-  if (!type.valid() || !space.valid() || H5Tget_class(type.get()) != H5T_STRING ||
-      H5Sget_simple_extent_npoints(space.get()) != 1) {
-    return std::nullopt;
-  }
-  if (H5Tis_variable_str(type.get()) > 0) {
+/// Longest text and list that an attribute may hold here.
+constexpr std::size_t kMaxAttributeText = 65536;
+constexpr hssize_t kMaxAttributeList = 64;
+
+/// The text of an open fixed or variable string attribute, or nothing.
+std::optional<std::string> text_of(hid_t attribute, hid_t type) {
+  if (H5Tis_variable_str(type) > 0) {
     char* text = nullptr;
-    if (H5Aread(attribute.get(), type.get(), &text) < 0 || text == nullptr) return std::nullopt;
+    if (H5Aread(attribute, type, &text) < 0 || text == nullptr) return std::nullopt;
     std::string out(text);
     H5free_memory(text);
     return out;
   }
-  const std::size_t size = H5Tget_size(type.get());
-  if (size == 0 || size > 64) return std::nullopt;
+  const std::size_t size = H5Tget_size(type);
+  if (size == 0 || size > kMaxAttributeText) return std::nullopt;
   std::string out(size, '\0');
-  if (H5Aread(attribute.get(), type.get(), out.data()) < 0) return std::nullopt;
+  if (H5Aread(attribute, type, out.data()) < 0) return std::nullopt;
   return out.substr(0, out.find('\0'));
+}
+
+/// The value of an open attribute of a kind that AttributeValue knows, or nothing.
+std::optional<AttributeValue> value_of(hid_t attribute, std::string name) {
+  const hdf5::Type type(H5Aget_type(attribute));
+  const hdf5::Space space(H5Aget_space(attribute));
+  if (!type.valid() || !space.valid()) return std::nullopt;
+  const hssize_t count = H5Sget_simple_extent_npoints(space.get());
+  const bool scalar = H5Sget_simple_extent_type(space.get()) == H5S_SCALAR;
+  switch (H5Tget_class(type.get())) {
+    case H5T_STRING: {
+      if (count != 1) return std::nullopt;
+      const auto text = text_of(attribute, type.get());
+      if (!text) return std::nullopt;
+      return AttributeValue{std::move(name), *text};
+    }
+    case H5T_INTEGER: {
+      if (count < 0 || count > kMaxAttributeList) return std::nullopt;
+      std::vector<std::int64_t> numbers(static_cast<std::size_t>(count));
+      if (count > 0 && H5Aread(attribute, H5T_NATIVE_INT64, numbers.data()) < 0) {
+        return std::nullopt;
+      }
+      if (scalar) return AttributeValue{std::move(name), numbers.at(0)};
+      return AttributeValue{std::move(name), std::move(numbers)};
+    }
+    case H5T_FLOAT: {
+      double number = 0;
+      if (count != 1 || H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) < 0) return std::nullopt;
+      return AttributeValue{std::move(name), number};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+/// The value of a string attribute, or nothing.
+std::optional<std::string> string_attribute(hid_t object, const char* name) {
+  if (H5Aexists(object, name) <= 0) return std::nullopt;
+  const hdf5::Attribute attribute(H5Aopen(object, name, H5P_DEFAULT));
+  if (!attribute.valid()) return std::nullopt;
+  const auto value = value_of(attribute.get(), name);
+  if (!value || !std::holds_alternative<std::string>(value->value)) return std::nullopt;
+  return std::get<std::string>(value->value);
+}
+
+hdf5::Object open_object(hid_t file, const std::string& path, const std::string& where) {
+  const hdf5::Properties access = link_access();
+  hdf5::Object object(H5Oopen(file, path.c_str(), access.get()));
+  if (!object.valid()) {
+    throw InputError(where + ": no such data set" + nearest_hint(path, list_open(file, 1000)));
+  }
+  return object;
 }
 
 }  // namespace
@@ -130,15 +177,30 @@ std::vector<std::string> list_hdf5(const std::string& path, std::size_t limit) {
   return list_open(file.get(), limit);
 }
 
+Attributes read_hdf5_attributes(const std::string& path, const std::string& object_path) {
+  const hdf5::File file = open_for_reading(path);
+  const std::string where = printable(path, 200) + ":" + printable(object_path, 120);
+  const hdf5::Object object = open_object(file.get(), object_path, where);
+  Attributes attributes;
+  H5O_info_t info{};
+  check<InputError>(H5Oget_info2(object.get(), &info, H5O_INFO_NUM_ATTRS),
+                    where + ": cannot read the attributes");
+  for (hsize_t i = 0; i < std::min<hsize_t>(info.num_attrs, 1000); ++i) {
+    const hdf5::Attribute attribute(
+        H5Aopen_by_idx(object.get(), ".", H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT));
+    if (!attribute.valid()) continue;
+    std::array<char, 256> name{};
+    if (H5Aget_name(attribute.get(), name.size(), name.data()) < 0) continue;
+    if (auto value = value_of(attribute.get(), name.data()))
+      attributes.push_back(std::move(*value));
+  }
+  return attributes;
+}
+
 Array read_hdf5(const std::string& path, const std::string& dataset_path) {
   const hdf5::File file = open_for_reading(path);
   const std::string where = printable(path, 200) + ":" + printable(dataset_path, 120);
-  const hdf5::Properties access = link_access();
-  const hdf5::Object object(H5Oopen(file.get(), dataset_path.c_str(), access.get()));
-  if (!object.valid()) {
-    throw InputError(where + ": no such data set" +
-                     nearest_hint(dataset_path, list_open(file.get(), 1000)));
-  }
+  const hdf5::Object object = open_object(file.get(), dataset_path, where);
   if (H5Iget_type(object.get()) != H5I_DATASET) {
     throw InputError(where + ": a group, not a data set" +
                      nearest_hint(dataset_path, list_open(file.get(), 1000)));

@@ -373,6 +373,7 @@ std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> i
   if (out.size() != in.size()) {
     throw std::invalid_argument("fake_quantize_into: input and output differ in size");
   }
+  if (in.empty()) return 0;  // however many rows there are: nothing is allocated for them
   if (!is_transformed(spec)) {
     if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
       Run run{spec,  options, in.data(), make_grid(spec.block, m.rows, m.cols),

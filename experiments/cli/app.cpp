@@ -73,6 +73,7 @@ void build_app(CLI::App& app, Context& context) {
   add_cast_command(app, context);
   add_decode_command(app, context);
   add_quantize_command(app, context);
+  add_gemm_command(app, context);
   add_plot_command(app, context);
   add_train_command(app, context);
   add_completion_command(app, context);

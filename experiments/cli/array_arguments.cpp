@@ -1,5 +1,7 @@
 #include "experiments/cli/array_arguments.h"
 
+#include <omp.h>
+
 #include <charconv>
 
 #include "data/error.h"
@@ -44,6 +46,21 @@ std::uint64_t parse_seed(const std::string& text) {
     throw InputError("--seed '" + printable(text, 40) + "' is no whole number below 2^64");
   }
   return seed;
+}
+
+void add_threads_option(CLI::App& command, std::string& threads) {
+  command.add_option("--threads", threads, "threads to use (OMP_NUM_THREADS)")->type_name("N");
+}
+
+void set_threads(const std::string& text) {
+  if (text.empty()) return;
+  int threads = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), threads);
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || threads < 1 ||
+      threads > 4096) {
+    throw InputError("--threads '" + printable(text, 40) + "' is no whole number from 1 to 4096");
+  }
+  omp_set_num_threads(threads);
 }
 
 void add_packed_option(CLI::App& command, Context& context, std::string& packed) {

@@ -32,6 +32,11 @@ void add_seed_option(CLI::App& command, std::string& seed);
 /// The number of `--seed`. Throws InputError.
 std::uint64_t parse_seed(const std::string& text);
 
+/// Adds `--threads N`, and what it does: limits OpenMP. Throws InputError for a text that is no
+/// number from 1 to 4096; an empty one changes nothing.
+void add_threads_option(CLI::App& command, std::string& threads);
+void set_threads(const std::string& text);
+
 /// Adds `--packed low|high`.
 void add_packed_option(CLI::App& command, Context& context, std::string& packed);
 

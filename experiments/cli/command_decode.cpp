@@ -7,7 +7,9 @@
 #include "experiments/cli/context.h"
 #include "experiments/cli/format_facts.h"
 #include "experiments/cli/names.h"
+#include "experiments/cli/quantized_file.h"
 #include "formats/catalog.h"
+#include "formats/spec_text.h"
 
 namespace fp4lab::cli {
 namespace {
@@ -85,8 +87,33 @@ Array unpacked(Array codes, NibbleOrder order, const Options& options) {
   return unpack_rows(codes, order, columns);
 }
 
+/// A quantized tensor's file to its numbers.
+ExitCode run_dequantize(const Options& options) {
+  const ArrayRef out = parse_array_ref(options.out);
+  ArrayWriter writer;
+  writer.reserve(out);
+  const QuantizedTensor q = read_quantized(options.in);
+  Array numbers(DType::kF32, q.shape);
+  dequantize_into(q, numbers.as<float>());
+  writer.put(out, std::move(numbers), {{"spec", to_string(q.spec)}});
+  writer.commit();
+  return ExitCode::kDone;
+}
+
 ExitCode run_decode(Context& context, const Options& options) {
   register_user_formats(context.format_files);
+  if (options.format.empty()) {
+    if (names_quantized(options.in)) {
+      if (!options.packed.empty() || options.has_columns) {
+        throw InputError(
+            "--packed and --columns describe plain codes; a quantized tensor's file "
+            "says it all");
+      }
+      return run_dequantize(options);
+    }
+    throw InputError("--format is needed: '" + printable(options.in) +
+                     "' is no quantized tensor's file (FILE.h5, FILE.h5:/GROUP, FILE.json)");
+  }
   const FormatInfo& info = require_format(options.format);
   const auto packing = parse_packed(options.packed);
   if (packing && info.format.bits > 4) {
@@ -112,13 +139,15 @@ ExitCode run_decode(Context& context, const Options& options) {
 void add_decode_command(CLI::App& app, Context& context) {
   const auto options = std::make_shared<Options>();
   CLI::App* const command =
-      add_command(app, context, "decode", "Convert codes of one format to numbers (f32)",
+      add_command(app, context, "decode",
+                  "Convert codes of one format, or a quantized tensor, to numbers (f32)",
                   "  fp4lab decode --format e2m1 codes.npy x.npy\n"
+                  "  fp4lab decode q.h5:/w w.npy\n"
                   "  fp4lab decode --format e2m1 --packed low codes.u8 x.f32\n"
                   "  fp4lab cast --format e4m3 x.f32 - | fp4lab decode --format e4m3 - -\n",
                   [&context, options] { return run_decode(context, *options); });
-  CLI::Option* const format =
-      command->add_option("--format", options->format, "format of the codes")->required();
+  CLI::Option* const format = command->add_option(
+      "--format", options->format, "format of the codes; a quantized tensor's file needs none");
   format->type_name("F");
   add_packed_option(*command, context, options->packed);
   command
@@ -131,7 +160,8 @@ void add_decode_command(CLI::App& app, Context& context) {
           "last extent of packed codes when it is odd")
       ->type_name("N");
   add_input_options(*command, context, options->input);
-  command->add_option("IN", options->in, "codes: .npy, .h5:/path, raw or -")->required();
+  command->add_option("IN", options->in, "codes: .npy, .h5:/path, raw or -; or FILE.h5, FILE.json")
+      ->required();
   command->add_option("OUT", options->out, "numbers: .npy, .h5:/path, raw or -")->required();
   for (const auto& row : catalog()) context.choices[format].emplace_back(row.id);
 }

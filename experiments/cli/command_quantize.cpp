@@ -1,8 +1,5 @@
 // fp4lab quantize: a tensor under a QuantSpec, its stored form, and what was lost.
-#include <omp.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +12,7 @@
 #include "experiments/cli/format_facts.h"
 #include "experiments/cli/names.h"
 #include "experiments/cli/quantize_outputs.h"
+#include "experiments/cli/quantized_file.h"
 #include "experiments/cli/table.h"
 #include "formats/spec_text.h"
 #include "sim/error_statistics.h"
@@ -27,7 +25,7 @@ using nlohmann::ordered_json;
 
 struct Options {
   std::string spec, in;
-  std::string codes, scales, tensor_scale, zero_points, dequant;
+  std::string codes, scales, tensor_scale, zero_points, dequant, out;
   std::string packed, random;
   std::string seed = "0", threads;
   bool swizzle = false, narrow = false, json = false;
@@ -50,11 +48,12 @@ struct Report {
 /// The outputs asked for, parsed and reserved before any work is done.
 class Outputs {
  public:
-  explicit Outputs(const Options& options) : options_(options) {
+  Outputs(const Options& options, const QuantSpec& spec) : options_(options) {
     for (const std::string* text : {&options.codes, &options.scales, &options.tensor_scale,
                                     &options.zero_points, &options.dequant}) {
       if (!text->empty()) writer_.reserve(parse_array_ref(*text));
     }
+    if (!options.out.empty()) whole_.emplace(writer_, options.out, spec);
   }
 
   bool uses_stdout() const { return writer_.uses_stdout(); }
@@ -85,6 +84,7 @@ class Outputs {
       std::copy(values.begin(), values.end(), dequant.as<float>().begin());
       put(options_.dequant, std::move(dequant), {{"spec", spec}});
     }
+    if (whole_) whole_->put(q, packing.value_or(NibbleOrder::low_first));
     writer_.commit();
   }
 
@@ -102,6 +102,7 @@ class Outputs {
 
   const Options& options_;
   ArrayWriter writer_;
+  std::optional<QuantizedOutput> whole_;
 };
 
 // --- report ----------------------------------------------------------------------------------
@@ -211,17 +212,6 @@ std::vector<std::uint64_t> histogram_of(const QuantizedTensor& q) {
   return histogram;
 }
 
-void set_threads(const std::string& text) {
-  if (text.empty()) return;
-  int threads = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), threads);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size() || threads < 1 ||
-      threads > 4096) {
-    throw InputError("--threads '" + printable(text, 40) + "' is no whole number from 1 to 4096");
-  }
-  omp_set_num_threads(threads);
-}
-
 /// The engine counts rows and columns in 32 bits. An array without elements goes in as 0 x 0,
 /// however large its other extents are, and keeps its shape.
 QuantizedTensor quantize_array(const QuantSpec& spec, const Array& input,
@@ -236,8 +226,8 @@ QuantizedTensor quantize_array(const QuantSpec& spec, const Array& input,
 }
 
 void check_options(const Options& options, const QuantSpec& spec) {
-  if (!options.packed.empty() && options.codes.empty()) {
-    throw InputError("--packed describes --codes, which is not asked for");
+  if (!options.packed.empty() && options.codes.empty() && options.out.empty()) {
+    throw InputError("--packed describes --codes or --out, and neither is asked for");
   }
   if (!options.packed.empty() && spec.element.bits > 4) {
     throw InputError("--packed is for codes of at most 4 bits; this element has " +
@@ -254,7 +244,7 @@ ExitCode run_quantize(Context& context, const Options& options) {
   const auto packing = parse_packed(options.packed);
   check_options(options, spec);
   set_threads(options.threads);
-  Outputs outputs(options);
+  Outputs outputs(options, spec);
   if (outputs.uses_stdout()) context.out.use_stderr();
 
   const Array raw = read_input(options.in, options.input, DType::kF32);
@@ -300,6 +290,7 @@ void add_quantize_command(CLI::App& app, Context& context) {
       "  fp4lab quantize --spec mxfp4 sample:gaussian\n"
       "  fp4lab quantize --spec nvfp4,rule=4over6 w.npy --codes q.h5:/codes --scales q.h5:/scales\n"
       "  fp4lab quantize --spec e3m0,round=luq,block=tensor --seed 7 g.f32 --shape 64x256 --json\n"
+      "  fp4lab quantize --spec nvfp4 w.npy --out q.h5:/w\n"
       "  fp4lab quantize --spec nvfp4@te w.npy --dequant w_nvfp4.npy\n",
       [&context, options] { return run_quantize(context, *options); });
   CLI::Option* const spec = command->add_option(
@@ -308,6 +299,8 @@ void add_quantize_command(CLI::App& app, Context& context) {
   const auto output = [&](const char* name, std::string& target, const char* what) {
     command->add_option(name, target, what)->type_name("O");
   };
+  output("--out", options->out,
+         "write the whole quantized tensor, self-describing: FILE.h5, FILE.h5:/GROUP or FILE.json");
   output("--codes", options->codes, "write the codes, one u8 an element");
   output("--scales", options->scales, "write the scale codes (u8; f32 for binary32 scales)");
   output("--tensor-scale", options->tensor_scale, "write the global factor g (f32)");
@@ -319,8 +312,7 @@ void add_quantize_command(CLI::App& app, Context& context) {
   command->add_option("--random", options->random, "random words, one u32 an element")
       ->type_name("FILE");
   command->add_flag("--narrow", options->narrow, "round an f64 input to binary32 first");
-  command->add_option("--threads", options->threads, "threads to use (OMP_NUM_THREADS)")
-      ->type_name("N");
+  add_threads_option(*command, options->threads);
   command->add_flag("--json", options->json, "machine-readable report");
   add_input_options(*command, context, options->input);
   command->add_option("IN", options->in, "tensor: .npy, .h5:/path, raw, - or sample:NAME")

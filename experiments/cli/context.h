@@ -38,6 +38,7 @@ void add_formats_command(CLI::App& app, Context& context);
 void add_cast_command(CLI::App& app, Context& context);
 void add_decode_command(CLI::App& app, Context& context);
 void add_quantize_command(CLI::App& app, Context& context);
+void add_gemm_command(CLI::App& app, Context& context);
 void add_plot_command(CLI::App& app, Context& context);
 void add_train_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);

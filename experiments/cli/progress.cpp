@@ -52,4 +52,34 @@ void Progress::update(std::uint64_t done) {
   std::fflush(stderr);
 }
 
+Heartbeat::Heartbeat(std::string label) : label_(std::move(label)) {
+  if (::isatty(STDERR_FILENO) != 0) thread_ = std::thread([this] { beat(); });
+}
+
+Heartbeat::~Heartbeat() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Heartbeat::beat() {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_lock lock(mutex_);
+  auto wait = std::chrono::milliseconds(2000);
+  bool shown = false;
+  while (!wake_.wait_for(lock, wait, [this] { return over_; })) {
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    std::fprintf(stderr, "\r\x1b[K%s  %s", label_.c_str(), duration_text(seconds).c_str());
+    std::fflush(stderr);
+    wait = std::chrono::milliseconds(200);
+    shown = true;
+  }
+  if (shown) std::fputs("\r\x1b[K", stderr);
+}
+
 }  // namespace fp4lab::cli

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <string>
+#include <thread>
 
 namespace fp4lab::cli {
 
@@ -34,6 +37,25 @@ class Progress {
   Clock::time_point next_;
   bool terminal_;
   bool shown_ = false;
+};
+
+/// Shows `label  3 s` on standard error while it lives, for work that cannot say how far it is.
+/// Silent as Progress is: on a terminal only, and only after two seconds.
+class Heartbeat {
+ public:
+  explicit Heartbeat(std::string label);
+  ~Heartbeat();
+  Heartbeat(const Heartbeat&) = delete;
+  Heartbeat& operator=(const Heartbeat&) = delete;
+
+ private:
+  void beat();
+
+  std::string label_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool over_ = false;
+  std::thread thread_;  ///< none unless standard error is a terminal
 };
 
 /// The line for `done` of `total` after `elapsed` seconds, without control characters.

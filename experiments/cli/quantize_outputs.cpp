@@ -55,15 +55,9 @@ void fill(const std::vector<std::uint32_t>& codes, Array& array) {
 
 }  // namespace
 
-Shape stored_shape(const QuantizedTensor& q) {
-  if (q.stored_rows() == q.rows && q.stored_cols() == q.cols) return q.shape;
-  if (q.stored_rows() == q.rows && !q.shape.empty()) {
-    Shape shape = q.shape;
-    shape.back() = q.stored_cols();
-    return shape;
-  }
-  return {q.stored_rows(), q.stored_cols()};
-}
+int scale_bits(const QuantSpec& spec) { return scale_storage(spec).bits; }
+
+DType scale_dtype(const QuantSpec& spec) { return scale_storage(spec).dtype; }
 
 Array code_array(const QuantizedTensor& q) {
   const int bits = q.spec.element.bits + q.spec.element.storage_shift;

@@ -8,11 +8,12 @@
 
 namespace fp4lab::cli {
 
-/// Shape of the stored codes: the input's, or under a Hadamard with padding the padded one.
-Shape stored_shape(const QuantizedTensor& q);
-
 /// Codes, one an element: u8, or u16 / u32 for formats of more than 8 bits.
 Array code_array(const QuantizedTensor& q);
+
+/// Stored bits of a block's scale, 0 without scales, and the type of scale_array().
+int scale_bits(const QuantSpec& spec);
+DType scale_dtype(const QuantSpec& spec);
 
 /// Scale matrix: u8 codes (u16, u32 for wider ones), f32 for binary32 and power-of-two scales.
 /// Throws InputError when the spec has no scale.

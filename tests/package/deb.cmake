@@ -33,6 +33,8 @@ set(files
   usr/lib/cmake/fp4lab/fp4labConfig.cmake
   usr/lib/cmake/fp4lab/fp4labConfigVersion.cmake
   usr/lib/cmake/fp4lab/fp4labTargets.cmake
+  usr/lib/cmake/fp4lab/fp4labSimTargets.cmake
+  usr/include/fp4lab/sim/quantize.h
   usr/lib/pkgconfig/fp4lab.pc
   usr/share/doc/fp4lab/README.md
   usr/share/doc/fp4lab/copyright)
