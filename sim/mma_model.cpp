@@ -27,7 +27,9 @@ double fma64(double a, double b, double c) noexcept {
   const auto special = [](double x) {
     return (bits_as<std::uint64_t>(x) & 0x7FF0000000000000ull) == 0x7FF0000000000000ull;
   };
-  if (special(a) || special(b) || special(c)) return rough + c;
+  if (special(a) || special(b)) return rough + c;
+  // The exact product of finite factors is finite even where `rough` overflowed.
+  if (special(c)) return c + c;
   if (a == 0.0 || b == 0.0) return rough + c;
   const Magnitude x = magnitude_of(a), y = magnitude_of(b);
   Wide p = normalized(static_cast<uint128>(x.sig) * y.sig, x.exp + y.exp);

@@ -16,6 +16,7 @@ constexpr auto kE8m13 = OutRound::e8m13_rz;
 
 constexpr const char* kProbe = "H100 probe, 90,112,000 outputs";
 constexpr const char* kProbeF16 = "H100 probe; exponent floor of FP16 results from arXiv:2512.07004";
+constexpr const char* kChecked = "H100, fp4lab_cuda_mma_check, 4,194,304 outputs a form";
 constexpr const char* kSibling = "same rule as the measured sibling forms";
 constexpr const char* kSim = "MMA-Sim arXiv:2511.10909";
 constexpr const char* kSimLeeds = "MMA-Sim arXiv:2511.10909; exponent floor arXiv:2512.07004";
@@ -71,16 +72,16 @@ constexpr Row kRows[] = {
     {"sm90a", "mma", "16", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
     {"sm90a", "mma", "16", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbeF16},
     {"sm90a", "mma", "8", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", "8", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "8", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kChecked},
     {"sm90a", "mma", "16 8", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
     {"sm90a", "mma", "8 4", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
     {"sm90a", "mma", "32", "e4m3.e4m3", "f32 f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
     {"sm90a", "mma", "32", "e5m2.e5m2 e4m3.e5m2", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", "32", "e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "32", "e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kChecked},
+    {"sm90a", "mma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", MmaKind::fp8_as_f16, 16, 25, -133, -133, kRz, kMeasured, kChecked},
     {"sm90a", "mma", "16", "e4m3.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kMeasured, kProbe},
-    {"sm90a", "mma", "16", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
-    {"sm90a", "mma", "16", kFp8, "f16", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kUnverified, kSibling},
+    {"sm90a", "mma", "16", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f32", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kMeasured, kChecked},
+    {"sm90a", "mma", "16", kFp8, "f16", "", MmaKind::fp8_as_f16, 8, 25, -133, -133, kRz, kMeasured, kChecked},
     {"sm90a", "mma", "4", "f64.f64", "f64", "", MmaKind::fma_chain, 1, 0, 0, 0, OutRound::f32_rne, kPublished, kSim},
     {"sm90a", "wgmma", "16", "f16.f16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
     {"sm90a", "wgmma", "16", "f16.f16", "f16", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbeF16},
@@ -88,8 +89,8 @@ constexpr Row kRows[] = {
     {"sm90a", "wgmma", "8", "tf32.tf32", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kMeasured, kProbe},
     {"sm90a", "wgmma", "32", "e4m3.e4m3", "f32 f16", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kProbe},
     {"sm90a", "wgmma", "32", "e5m2.e5m2 e4m3.e5m2", "f32", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kProbe},
-    {"sm90a", "wgmma", "32", "e5m2.e4m3", "f32", "", kFused, kAllK, 13, -133, -133, kE8m13, kUnverified, kSibling},
-    {"sm90a", "wgmma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", kFused, kAllK, 13, -133, -133, kE8m13, kUnverified, kSibling},
+    {"sm90a", "wgmma", "32", "e5m2.e4m3", "f32", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kChecked},
+    {"sm90a", "wgmma", "32", "e5m2.e5m2 e4m3.e5m2 e5m2.e4m3", "f16", "", kFused, kAllK, 13, -133, -133, kE8m13, kMeasured, kChecked},
 
     {"sm100a", "tcgen05", "16", "f16.f16", "f32 f16", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},
     {"sm100a", "tcgen05", "16", "bf16.bf16", "f32", "", kFused, kAllK, 25, -133, -21, kRz, kPublished, kSimLeeds},

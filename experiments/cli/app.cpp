@@ -76,6 +76,10 @@ void build_app(CLI::App& app, Context& context) {
   add_gemm_command(app, context);
   add_plot_command(app, context);
   add_train_command(app, context);
+  add_error_command(app, context);
+  add_sweep_command(app, context);
+  add_merge_command(app, context);
+  add_config_command(app, context);
   add_completion_command(app, context);
 }
 

@@ -41,6 +41,10 @@ void add_quantize_command(CLI::App& app, Context& context);
 void add_gemm_command(CLI::App& app, Context& context);
 void add_plot_command(CLI::App& app, Context& context);
 void add_train_command(CLI::App& app, Context& context);
+void add_sweep_command(CLI::App& app, Context& context);
+void add_merge_command(CLI::App& app, Context& context);
+void add_config_command(CLI::App& app, Context& context);
+void add_error_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);
 
 /// The whole command tree: `fp4lab` with its global options and every sub-command.

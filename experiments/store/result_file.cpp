@@ -1,6 +1,10 @@
 #include "experiments/store/result_file.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -190,6 +194,32 @@ void ResultFile::write(const std::string& path) {
   file.write(seal.data(), seal.size());
   file.finish();
   file.publish();
+}
+
+void ResultFile::write(const std::string& path, const std::string& part) {
+  attributes["content_sha256"] = content_sha256();
+  const AlignedBytes bytes = image(path);
+  const std::string seal = detail::seal_of(bytes.data(), bytes.size());
+  const auto fail = [&](const char* what, int error) {
+    ::unlink(part.c_str());
+    throw EnvironmentError(std::string("cannot ") + what + " '" + path +
+                           "': " + std::strerror(error));
+  };
+  const int file = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) fail("write", errno);
+  int error = write_all(file, bytes.data(), bytes.size());
+  if (error == 0) error = write_all(file, seal.data(), seal.size());
+  if (error == 0 && ::fsync(file) != 0) error = errno;
+  if (::close(file) != 0 && error == 0) error = errno;
+  if (error != 0) fail("write", error);
+  if (::rename(part.c_str(), path.c_str()) != 0) fail("name", errno);
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0) {
+    ::fsync(directory);  // makes the name durable; the content is already
+    ::close(directory);
+  }
 }
 
 }  // namespace fp4lab::store

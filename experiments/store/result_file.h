@@ -81,6 +81,8 @@ class ResultFile {
   /// Sets fp4lab_schema and content_sha256 and writes `path`: a `.part` file first, synced, then
   /// renamed. Throws EnvironmentError.
   void write(const std::string& path);
+  /// The same with a name of the caller's for the unfinished file, in the same folder.
+  void write(const std::string& path, const std::string& part);
   /// The bytes that write() writes. No time stamps: equal content gives equal bytes.
   AlignedBytes image(const std::string& shown) const;
 

@@ -374,4 +374,16 @@ TEST(DoublePrecision, ChainOfFusedMultiplyAdds) {
 }
 
 }  // namespace
+// Seen on an H100: a product that overflows as a binary64 is finite inside the fused operation, so
+// an infinity that the chain carries already stays.
+TEST(MmaModel, AnInfinityInTheBinary64ChainSurvivesAProductThatWouldOverflow) {
+  const auto d = [](std::uint64_t bits) { return bits_as<double>(bits); };
+  const double a[4] = {d(0xE5EE03CE32CE5181), d(0x95A9ED5B2AD57BF0), d(0xEEC2B5B7C29EA03B),
+                       d(0x00CB06727A289225)};
+  const double b[4] = {d(0x6E7DA7AE2699C6A7), d(0xE6CC4DA74E6EA595), d(0xFBEBB105868F6B38),
+                       d(0xF72BA42A74DD1FAC)};
+  EXPECT_EQ(bits_as<std::uint64_t>(mma_dot_f64(a, b, 4, d(0xAE1B24ECF7D67893))),
+            0xFFF0000000000000u);
+}
+
 }  // namespace fp4lab::mma_test
