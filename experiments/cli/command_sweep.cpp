@@ -482,7 +482,10 @@ void add_sweep_command(CLI::App& app, Context& context) {
       "  fp4lab sweep my.toml --shard 0/4      a quarter of it; the others elsewhere, then merge\n"
       "  mpirun -n 4 fp4lab sweep my.toml      four processes share the runs\n"
       "  fp4lab sweep status results/a         what is done, failed, running, missing\n",
-      [a, &context] { return run_sweep(context, *a); });
+      [a, &context] {
+        return a->status_folder.empty() ? run_sweep(context, *a)
+                                        : show_status(context, a->status_folder, a->status_json);
+      });
   command
       ->add_option(
           "config", a->config,

@@ -257,7 +257,7 @@ class Runner {
     }
     environment.push_back(const_cast<char*>(threads.c_str()));
     static char passive[] = "OMP_WAIT_POLICY=passive";
-    if (options_.jobs > 1) environment.push_back(passive);
+    environment.push_back(passive);  // spinning threads of one worker would starve the others
     environment.push_back(nullptr);
     const int error = ::posix_spawn(&worker.pid, arguments[0], &actions, nullptr, arguments.data(),
                                     environment.data());
