@@ -68,12 +68,16 @@ void for_each_hadamard_group(const QuantSpec& spec, float* m, std::size_t rows, 
                              F&& f) {
   const std::size_t g = spec.hadamard;
   if (runs_along_rows(spec)) {
+#if defined(_OPENMP)
 #pragma omp parallel for schedule(static)
+#endif
     for (std::size_t r = 0; r < rows; r += g) {
       for (std::size_t c = 0; c < cols; ++c) f(m + r * cols + c, cols);
     }
   } else {
+#if defined(_OPENMP)
 #pragma omp parallel for schedule(static)
+#endif
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t c = 0; c < cols; c += g) f(m + r * cols + c, std::size_t{1});
     }

@@ -59,12 +59,19 @@ def statistics(folder: pathlib.Path) -> dict:
                 if isinstance(item, h5py.Dataset) and name != "series/step_time":
                     out[path.name, name] = numpy.asarray(item[()]).tobytes() if (
                         item.dtype.kind != "O"
-                    ) else [bytes(v) for v in item[()]]
+                    ) else [bytes(v) for v in numpy.ravel(item[()])]
 
             file.visititems(visit)
     for name in ("summary.csv", "summary.md"):
         out[name] = (folder / name).read_bytes()
     return out
+
+
+def same(folder: str, expected: dict, what: str) -> None:
+    """Fails with the names of what differs."""
+    found = statistics(root / folder)
+    differing = [k for k in {**found, **expected} if found.get(k) != expected.get(k)]
+    assert not differing, f"{what}: {differing[:8]}"
 
 
 def run(*arguments: str, **more) -> subprocess.CompletedProcess:
@@ -80,12 +87,12 @@ expected = statistics(root / "one")
 assert len(list((root / "one/runs").glob("*.h5"))) == 8
 
 run(program, "sweep", config, "--jobs", "2", "--out", str(root / "two"))
-assert statistics(root / "two") == expected, "two workers differ from one"
+same("two", expected, "two workers differ from one")
 
 for shard in (2, 0, 1):
     run(program, "sweep", config, "--shard", f"{shard}/3", "--out", str(root / "shards"))
 run(program, "merge", str(root / "shards"))
-assert statistics(root / "shards") == expected, "shards differ"
+same("shards", expected, "shards differ")
 
 # Nothing to do: nothing is written again.
 before = {p: p.stat().st_mtime_ns for p in (root / "two/runs").iterdir()}
@@ -104,7 +111,7 @@ process.send_signal(signal.SIGINT)
 assert process.wait(timeout=60) in (130, 0)
 run(program, "sweep", "--out", str(root / "int"), "--jobs", "1")
 run(program, "sweep", config, "--set", "train.steps=400", "--out", str(root / "calm"))
-assert statistics(root / "int") == statistics(root / "calm"), "an interrupted sweep differs"
+same("int", statistics(root / "calm"), "an interrupted sweep differs")
 
 if shutil.which("mpirun") is None:
     print("all but MPI agree; skipped: mpirun is not installed")
@@ -113,6 +120,6 @@ if shutil.which("mpirun") is None:
 environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 run("mpirun", "--oversubscribe", "-n", "4", program, "sweep", config, "--out", str(root / "mpi"),
     env=environment)
-assert statistics(root / "mpi") == expected, "four MPI ranks differ"
+same("mpi", expected, "four MPI ranks differ")
 shutil.rmtree(root)
 print("one worker, two workers, shards, an interruption and four MPI ranks agree")
