@@ -1,4 +1,4 @@
-"""The commands `plot`, `report`, `table` and `kinds`. Data go to standard output, messages to
+"""The commands `plot`, `report` and `kinds`. Data go to standard output, messages to
 standard error; exit codes are those of fp4lab: 0, 2 (input), 3 (environment), 130 (interrupted)."""
 
 from __future__ import annotations
@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ OPTIONS = {
     "smoothing": "steps of the running mean",
     "source": "source of the tensors",
     "statistic": "statistic of /layers",
+    "weights": "number of traced weights to draw",
+    "task": "which training task of a sweep: preset, model or data",
 }
 
 
@@ -43,21 +46,29 @@ def parser() -> Parser:
     plot.add_argument("-o", "--out", help="picture to write: .svg, .png or .pdf")
     plot.add_argument("--data", help="CSV file for the drawn numbers")
     for name, meaning in OPTIONS.items():
-        plot.add_argument(f"--{name}", type=int if name == "smoothing" else str, help=meaning)
+        plot.add_argument(f"--{name}", type=int if name in ("smoothing", "weights") else str, help=meaning)
+    report = commands.add_parser("report", help="write one HTML page")
+    report.add_argument("paths", nargs="+")
+    report.add_argument("-o", "--out", help="page to write (default: report.html in the folder)")
+    report.add_argument("--tables", help="folder for the tables as .md, .csv and .tex")
+    report.add_argument("--baseline", help=OPTIONS["baseline"])
     commands.add_parser("kinds", help="list the kinds of plot as Markdown")
     return top
+
+
+def make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise EnvironmentError_(f"{folder}: cannot be made: {error.strerror}") from None
+    return folder
 
 
 def default_output(kind: str, paths: Sequence[str]) -> Path:
     """`plots/KIND.svg` in a sweep folder, else KIND.svg here."""
     first = Path(paths[0])
     if len(paths) == 1 and first.is_dir():
-        folder = first / "plots"
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise EnvironmentError_(f"{folder}: cannot be made: {error.strerror}") from None
-        return folder / f"{kind}.svg"
+        return make_folder(first / "plots") / f"{kind}.svg"
     return Path(f"{kind}.svg")
 
 
@@ -93,7 +104,37 @@ def run_plot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_kinds() -> int:
+def run_report(arguments: argparse.Namespace) -> int:
+    """Writes the page and prints its path and the first three answers."""
+    from .figure import write_file
+    from .report import build_report
+    from .results import load
+
+    paths = arguments.paths
+    folder = Path(paths[0]) if len(paths) == 1 and Path(paths[0]).is_dir() else Path()
+    out = Path(arguments.out) if arguments.out else folder / "report.html"
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{out}: the name must end in .html")
+    results = load(paths)
+    page, sections = build_report(results, paths, arguments.baseline)
+    write_file(out, page)
+    if arguments.tables:
+        tables = make_folder(Path(arguments.tables))
+        for section in sections:
+            stem = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-")
+            for i, table in enumerate(section.tables):
+                name = stem if i == 0 else f"{stem}-{i + 1}"
+                for form in ("md", "csv", "tex"):
+                    write_file(tables / f"{name}.{form}", table.text(form))
+    for problem in results.problems:
+        print(f"fp4lab report: {problem.name} {problem.state}: {problem.line}", file=sys.stderr)
+    print(out)
+    for answer in [a for s in sections for a in s.answers][:3]:
+        print(answer)
+    return 0
+
+
+def run_kinds(_: argparse.Namespace) -> int:
     from .registry import kinds_markdown
 
     sys.stdout.write(kinds_markdown())
@@ -103,11 +144,12 @@ def run_kinds() -> int:
 def run(words: Sequence[str]) -> int:
     """Runs one command; every failure is one line."""
     command = next((w for w in words if not w.startswith("-")), "")
-    name = f"fp4lab {command}" if command in ("plot", "report", "table") else "fp4lab"
+    name = f"fp4lab {command}" if command in ("plot", "report") else "fp4lab"
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         arguments = parser().parse_args(list(words))
-        code = {"plot": run_plot}.get(arguments.command, lambda _: run_kinds())(arguments)
+        commands = {"plot": run_plot, "report": run_report, "kinds": run_kinds}
+        code = commands[arguments.command](arguments)
         sys.stdout.flush()
         return code
     except AnalysisError as error:

@@ -19,7 +19,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from . import style
 from .errors import EnvironmentError_, InputError
@@ -307,7 +306,7 @@ def heat(
                         ha="center",
                         va="center",
                         fontsize=7.5,
-                        color=style.INK if luminance(shade) > 0.25 else style.PAPER,
+                        color=style.ON_LIGHT if luminance(shade) > 0.25 else style.ON_DARK,
                     )
     for i, row in enumerate(rows):
         _figure(ax).record(
@@ -341,29 +340,28 @@ def outer_labels(axes: np.ndarray) -> None:
             axes[i, k].tick_params(labelbottom=not below)
 
 
-def legend(ax: Axes, columns: int = 1, below: bool = False, **options: Any) -> None:
-    """A legend; `below` puts it under the axes and makes the figure as much higher, so that long
-    names of specs have room."""
-    handles, labels = ax.get_legend_handles_labels()
+def legend(
+    ax: Axes,
+    columns: int = 1,
+    below: bool = False,
+    entries: tuple[Sequence[Any], Sequence[str]] | None = None,
+    **options: Any,
+) -> None:
+    """A legend of the axes (or of other `entries`); `below` puts it under the whole figure and makes
+    that as much higher, so that long names of specs have room."""
+    handles, labels = entries or ax.get_legend_handles_labels()
     if not handles:
         return
     if not below:
         ax.legend(handles, labels, ncol=columns, **options)
         return
     figure = ax.figure
-    drop = ScaledTranslation(0, -33 / 72, figure.dpi_scale_trans)
-    ax.legend(
-        handles,
-        labels,
-        ncol=columns,
-        loc="upper left",
-        bbox_to_anchor=(0.0, 0.0),
-        bbox_transform=ax.transAxes + drop,
-        borderaxespad=0.0,
-        **options,
-    )
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.18 * -(-len(labels) // columns) + 0.1)
+    room = 0.18 * -(-len(labels) // columns) + 0.12
+    height += room
+    figure.set_size_inches(width, height)
+    figure.get_layout_engine().set(rect=(0, room / height, 1, 1 - room / height))
+    figure.legend(handles, labels, ncol=columns, loc="lower left", borderaxespad=0.4, **options)
 
 
 def legend_columns(labels: Sequence[str]) -> int:

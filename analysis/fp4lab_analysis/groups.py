@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,23 +31,28 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def value_of(run: Result, key: str) -> str:
+    """Value of a column of the sweep or of a key of the configuration, as text."""
+    if run.columns is not None and key in run.columns:
+        return run.columns[key]
+    return show(run.config.get(key, "-"))
+
+
 def varied_keys(runs: Sequence[Result]) -> list[str]:
-    """Keys, seeds left out, that do not have one value in all runs."""
-    keys = sorted({key for run in runs for key in run.config})
-    different = []
-    for key in keys:
-        if is_seed(key):
-            continue
-        if len({show(run.config.get(key)) for run in runs}) > 1:
-            different.append(key)
-    return different
+    """Keys, seeds left out, that do not have one value in all runs: the columns that the sweeps name,
+    where all runs belong to one with an index, else keys of the configuration."""
+    if all(run.columns is not None for run in runs):
+        keys = sorted({key for run in runs for key in run.columns or {}})
+    else:
+        keys = sorted({key for run in runs for key in run.config})
+    return [k for k in keys if not is_seed(k) and len({value_of(r, k) for r in runs}) > 1]
 
 
 def naming_keys(runs: Sequence[Result]) -> list[str]:
     """The fewest of the varied keys that tell the groups apart: the recipe first, then keys that a
     recipe does not set, then the others."""
     varied = varied_keys(runs)
-    whole = {tuple(show(r.config.get(k)) for k in varied) for r in runs}
+    whole = {tuple(value_of(r, k) for k in varied) for r in runs}
 
     def rank(key: str) -> tuple[int, str]:
         if key == "recipe":
@@ -58,13 +64,25 @@ def naming_keys(runs: Sequence[Result]) -> list[str]:
     chosen: list[str] = []
     told_apart = 1
     for key in sorted(varied, key=rank):
-        tried = {tuple(show(r.config.get(k)) for k in [*chosen, key]) for r in runs}
+        tried = {tuple(value_of(r, k) for k in [*chosen, key]) for r in runs}
         if len(tried) > told_apart:
             chosen.append(key)
             told_apart = len(tried)
         if told_apart == len(whole):
             break
     return chosen
+
+
+def task_of(run: Result) -> str:
+    """What a run was trained on: runs of different tasks are never drawn on one axis."""
+    parts = [show(run.config[k]) for k in ("preset", "model.kind", "data.name") if k in run.config]
+    return " ".join(dict.fromkeys(parts)) or "task"
+
+
+def tasks_of(runs: Sequence[Result]) -> list[str]:
+    """Tasks of the training runs, the one with most runs first."""
+    names = [task_of(r) for r in runs if r.kind == "run"]
+    return sorted(dict.fromkeys(names), key=lambda n: (-names.count(n), n))
 
 
 @dataclass
@@ -83,25 +101,41 @@ class Group:
         return sum(r.diverged for r in self.runs)
 
 
+def slots_on(run: Result) -> list[str]:
+    """The quantized slots of a run."""
+    on = []
+    for slot in ("q1", "q2", "q3", "q4", "q5", "q6"):
+        source = run.config.get(f"slots.{slot}.source")
+        spec = run.config.get(f"slots.{slot}.spec", "none")
+        if (source not in (None, "none")) or (source is None and spec != "none"):
+            on.append(slot)
+    return on
+
+
 def slots_label(run: Result) -> str:
     """`q1 q3` for the quantized slots of a run, `none`, or `all six`."""
-    on = [f"q{i}" for i in range(1, 7) if run.config.get(f"slots.q{i}.spec", "none") != "none"]
+    on = slots_on(run)
     return "all six" if len(on) == 6 else " ".join(on) or "none"
 
 
 def label_of(run: Result, keys: Sequence[str]) -> str:
     """Text for a legend: bare values of recipe and spec, `key=value` for the rest."""
-    slot_keys = [k for k in keys if k.startswith("slots.") and k.endswith(".spec")]
+    slot_keys = [k for k in keys if k.startswith("slots.") and k.endswith((".spec", ".source"))]
+    named = [k for k in keys if k not in slot_keys]
     parts = []
-    for key in keys:
-        if key in slot_keys:
-            continue
-        text = show(run.config.get(key, "-"))
-        bare = key == "recipe" or key.rsplit(".", 1)[-1] in ("spec", "accumulate", "source")
-        parts.append(text if bare else f"{key}={text}")
+    for key in named:
+        last = key.rsplit(".", 1)[-1]
+        bare = last in ("recipe", "spec", "accumulate", "source") or len(keys) == 1
+        parts.append(value_of(run, key) if bare else f"{key}={value_of(run, key)}")
     if slot_keys:
         parts.append(f"slots {slots_label(run)}")
     return ", ".join(parts) or run.config.get("recipe") or run.attributes.get("title") or run.run_id
+
+
+def natural(text: str) -> tuple[tuple[bool, float, str], ...]:
+    """Sort key under which numbers in a text come by size: sr:2 before sr:16."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return tuple((True, float(p), "") if i % 2 else (False, 0.0, p) for i, p in enumerate(parts))
 
 
 def group_runs(runs: Sequence[Result]) -> list[Group]:
@@ -111,7 +145,7 @@ def group_runs(runs: Sequence[Result]) -> list[Group]:
     origins = list(dict.fromkeys(r.origin for r in runs))
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
-        values = {k: show(run.config.get(k, "-")) for k in keys}
+        values = {k: value_of(run, k) for k in keys}
         key = (run.origin, *values.values())
         if key not in groups:
             label = label_of(run, keys)
@@ -119,18 +153,21 @@ def group_runs(runs: Sequence[Result]) -> list[Group]:
                 label = f"{run.origin}: {label}"
             groups[key] = Group(label, values, run.origin, layer=origins.index(run.origin))
         groups[key].runs.append(run)
-    ordered = sorted(groups.values(), key=lambda g: (g.layer, not is_baseline(g), g.label))
-    names = sorted({tuple(g.values.values()) for g in ordered})
+    ordered = sorted(groups.values(), key=lambda g: (g.layer, not is_baseline(g), natural(g.label)))
+    names = list(dict.fromkeys(tuple(g.values.values()) for g in ordered))
     for group in ordered:
         group.runs.sort(key=lambda r: (r.seed, r.run_id))
         group.index = names.index(tuple(group.values.values()))
     return ordered
 
 
-def is_baseline(group: Group) -> bool:
-    """Whether a group is the unquantized reference: the recipe bf16 (or, failing that, fp32)."""
-    recipe = str(group.runs[0].config.get("recipe", ""))
-    return recipe == "bf16"
+def recipe_of(group: Group) -> str:
+    return str(group.runs[0].config.get("recipe", ""))
+
+
+def is_baseline(group: Group, recipe: str = "bf16") -> bool:
+    """Whether a group is the unquantized reference: the recipe, and no slot on."""
+    return recipe_of(group) == recipe and not slots_on(group.runs[0])
 
 
 def find_baseline(groups: Sequence[Group], wanted: str | None) -> Group | None:
@@ -144,19 +181,30 @@ def find_baseline(groups: Sequence[Group], wanted: str | None) -> Group | None:
         raise InputError(f"--baseline '{wanted}' is none of the drawn runs: {names}")
     for recipe in ("bf16", "fp32"):
         for group in groups:
-            if str(group.runs[0].config.get("recipe", "")) == recipe:
+            if is_baseline(group, recipe):
                 return group
     return None
 
 
-def baseline_for(group: Group, groups: Sequence[Group], baseline: Group | None) -> Group | None:
-    """The reference of a group: in its own sweep and with its other values when there is one."""
+def references(groups: Sequence[Group], wanted: str | None) -> list[Group | None]:
+    """The reference of each group: of all groups that count as baseline, the one of its own sweep
+    that shares most of its other values. None where there is no baseline, and for a baseline itself."""
+    baseline = find_baseline(groups, wanted)
     if baseline is None:
-        return None
-    recipe = str(baseline.runs[0].config.get("recipe", ""))
-    same_recipe = [g for g in groups if str(g.runs[0].config.get("recipe", "")) == recipe]
-    for other in same_recipe:
-        rest = {k: v for k, v in group.values.items() if not k.startswith(("recipe", "slots."))}
-        if other.origin == group.origin and all(other.values.get(k) == v for k, v in rest.items()):
-            return other
-    return baseline
+        return [None] * len(groups)
+    if wanted is None:
+        candidates = [g for g in groups if is_baseline(g, recipe_of(baseline))]
+    else:
+        candidates = [g for g in groups if wanted in (g.label, *g.values.values())]
+    found: list[Group | None] = []
+    for group in groups:
+        if any(group is c for c in candidates):
+            found.append(None)
+            continue
+
+        def likeness(other: Group) -> tuple[bool, int]:
+            same = sum(other.values.get(k) == v for k, v in group.values.items())  # noqa: B023
+            return other.origin == group.origin, same  # noqa: B023
+
+        found.append(max(candidates, key=likeness))
+    return found

@@ -13,6 +13,7 @@ import matplotlib
 from . import style
 from .errors import InputError
 from .figure import ResultFigure
+from .groups import task_of, tasks_of
 from .results import Results
 
 
@@ -39,9 +40,11 @@ def plot_kind(name: str, title: str, needs: str) -> Callable[[Callable], Callabl
     """Registers a `plot_x(results, *, options) -> ResultFigure` under a name of the command."""
 
     def register(function: Callable[..., ResultFigure]) -> Callable[..., ResultFigure]:
-        def draw(results: Results, **options: Any) -> ResultFigure:
+        def draw(results: Results, *, task: str | None = None, **options: Any) -> ResultFigure:
+            results, note = of_task(results, task)
             with matplotlib.rc_context(style.RC):
                 figure = function(results, **options)
+            figure.note(note)
             if not figure.ids:
                 figure.ids = sorted({r.run_id for r in results.runs})[:64]
             return figure
@@ -53,6 +56,25 @@ def plot_kind(name: str, title: str, needs: str) -> Callable[[Callable], Callabl
         return draw
 
     return register
+
+
+def of_task(results: Results, wanted: str | None) -> tuple[Results, str]:
+    """The training runs of one task (the one with most runs when none is named), and a note on the
+    others. Files of other kinds stay."""
+    tasks = tasks_of(results.runs)
+    if wanted is not None:
+        found = [t for t in tasks if t == wanted] or [t for t in tasks if wanted in t.split()]
+        if not found:
+            raise InputError(f"--task '{wanted}' is none of {', '.join(tasks) or 'no training run'}")
+        chosen = found[0]
+    elif len(tasks) > 1:
+        chosen = tasks[0]
+    else:
+        return results, ""
+    kept = results.subset(r for r in results.runs if r.kind != "run" or task_of(r) == chosen)
+    others = [t for t in tasks if t != chosen]
+    has_runs = any(r.kind == "run" for r in kept.runs) and wanted is None
+    return kept, f"Drawn for {chosen}; --task takes also {', '.join(others)}." if has_runs else ""
 
 
 def kinds() -> dict[str, Kind]:
@@ -78,7 +100,7 @@ def draw(name: str, results: Results, **options: Any) -> ResultFigure:
     kind = find_kind(name)
     given = {key: value for key, value in options.items() if value is not None}
     for key in given:
-        if key not in kind.options:
+        if key != "task" and key not in kind.options:
             takes = ", ".join("--" + o for o in kind.options) or "none"
             raise InputError(f"plot {kind.name} takes no --{key}; its options: {takes}")
     return kind.draw(results, **given)

@@ -78,6 +78,7 @@ class Result:
     def __init__(self, path: Path | str, origin: str = "", shown: str | None = None) -> None:
         self.path = Path(path)
         self.origin = origin
+        self.columns: dict[str, str] | None = None  # of its sweep's index, when there is one
         self.shown = shown or str(path)
         self._cache: dict[str, np.ndarray | list[str]] = {}
         try:
@@ -231,8 +232,35 @@ def _error_line(path: Path) -> str:
     return "no reason was written"
 
 
+def _show(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
+    """Varied columns of sweep.h5 by run id: the names that the sweep's author gave. Empty when there
+    is no index, or none that can be read: the run files say it all."""
+    path = folder / "sweep.h5"
+    if not path.is_file():
+        return {}
+    try:
+        index = Result(path)
+        names = [n for n in str(index.attributes.get("varied", "")).split() if n != "seed"]
+        if not names:
+            return {}
+        ids = index.texts("/run")
+        columns = {n: index._load("/" + n) for n in names if index.has("/" + n)}
+    except InputError as error:
+        line = str(error).removeprefix(f"{path}: ")
+        into.problems.append(Problem("sweep.h5", "unreadable", line))
+        return {}
+    return {
+        run: {n: _show(values[i]) for n, values in columns.items()} for i, run in enumerate(ids)
+    }
+
+
 def _read_folder(folder: Path, origin: str, into: Results) -> None:
     """All runs of a sweep folder (or of any folder of result files)."""
+    index = _read_index(folder, into)
     runs = folder / "runs" if (folder / "runs").is_dir() else folder
     files = sorted(p for p in runs.iterdir() if p.is_file())
     names = {p.name for p in files}
@@ -242,6 +270,7 @@ def _read_folder(folder: Path, origin: str, into: Results) -> None:
             if path.name.endswith(".h5"):
                 if path.name not in ("sweep.h5", "links.h5"):
                     result = Result(path, origin, shown)
+                    result.columns = index.get(result.run_id)
                     if result.kind != "sweep":
                         into.runs.append(result)
             elif path.name.endswith(".h5.part"):

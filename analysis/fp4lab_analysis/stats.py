@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class Effect:
     term: tuple[str, ...]
     df: int
     sum_squares: float
-    share: float  # of the total sum of squares about the mean
+    share: float  # of all terms and the rest together: in a balanced design, of the total
     f: float
     p: float
 
@@ -183,10 +183,14 @@ def _residual(parts: Sequence[np.ndarray], y: np.ndarray) -> tuple[float, int]:
 
 
 def anova(
-    factors: dict[str, Sequence[str]], values: Sequence[float], interactions: bool = True
+    factors: Mapping[str, Sequence[str]],
+    values: Sequence[float],
+    interactions: bool = True,
+    block: Sequence[str] | None = None,
 ) -> Anova:
-    """Main effects and two-way interactions of factors with at least two levels. Rows without a
-    finite value are left out and counted; empty cells cost an interaction degrees of freedom."""
+    """Main effects and two-way interactions of factors with at least two levels; `block` (the seed)
+    has a main effect alone, as the term `seed`. Rows without a finite value are left out and
+    counted; empty cells cost an interaction degrees of freedom."""
     y_all = np.asarray(values, float)
     keep = np.isfinite(y_all)
     y = y_all[keep]
@@ -201,6 +205,10 @@ def anova(
         for a, b in itertools.combinations(kept, 2):
             product = codes[(a,)][:, :, None] * codes[(b,)][:, None, :]
             codes[(a, b)] = product.reshape(len(y), -1)
+    if block is not None:
+        seeds = [level for level, k in zip(block, keep) if k]
+        if len(set(seeds)) > 1:
+            codes[("seed",)] = _columns(seeds)
     total = float(np.sum((y - y.mean()) ** 2))
     rest, rank = _residual(list(codes.values()), y)
     residual_df = len(y) - rank
@@ -217,6 +225,8 @@ def anova(
         if residual_df > 0 and not exact:
             f = (gain / df) / (rest / residual_df)
             p = fisher_tail(f, df, residual_df)
-        effects.append(Effect(term, df, gain, gain / total if total > 0 else 0.0, f, p))
-    share = rest / total if total > 0 else math.nan
+        effects.append(Effect(term, df, gain, 0.0, f, p))
+    parts = rest + sum(e.sum_squares for e in effects)
+    effects = [replace(e, share=e.sum_squares / parts if parts > 0 else 0.0) for e in effects]
+    share = rest / parts if parts > 0 else math.nan
     return Anova(effects, residual_df, share, len(y), int((~keep).sum()))

@@ -80,6 +80,7 @@ void build_app(CLI::App& app, Context& context) {
   add_sweep_command(app, context);
   add_merge_command(app, context);
   add_config_command(app, context);
+  add_report_command(app, context);
   add_completion_command(app, context);
 }
 

@@ -1,4 +1,4 @@
-// fp4lab plot KIND PATH..., fp4lab report PATH...: hands over to the Python package of analysis/.
+// fp4lab plot KIND PATH..., fp4lab report PATH...: hand over to the Python package of analysis/.
 #include <memory>
 
 #include "experiments/cli/context.h"
@@ -8,9 +8,11 @@ namespace fp4lab::cli {
 namespace {
 
 /// Kinds of plot, for completion and help; a test compares them with the package's own list.
-const std::vector<std::string> kKinds = {"error",     "error-map", "rate-distortion", "loss",
-                                         "grad-norm", "layers",    "codes",           "scales",
-                                         "clipping",  "gemms"};
+const std::vector<std::string> kKinds = {
+    "error",       "error-map",   "rate-distortion", "loss",         "grad-norm", "layers",
+    "codes",       "scales",      "clipping",        "gemms",        "slots",     "final",
+    "effects",     "oscillation", "confidence",      "trajectories", "flips",     "rounding",
+    "accumulator", "attention",   "router"};
 
 struct Options {
   std::string kind;
@@ -63,7 +65,23 @@ void add_plot_command(CLI::App& app, Context& context) {
   pass_on(command, options, "--slot", "NAME", "quantizer slot, q1 to q6");
   pass_on(command, options, "--source", "NAME", "source of the tensors");
   pass_on(command, options, "--by", "KEY", "configuration key to compare by");
+  pass_on(command, options, "--task", "NAME", "training task, where a sweep has several");
+  pass_on(command, options, "--weights", "N", "number of traced weights to draw");
   pass_on(command, options, "--smoothing", "STEPS", "steps of the running mean of losses");
+}
+
+void add_report_command(CLI::App& app, Context& context) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* const command =
+      add_command(app, context, "report", "Write one HTML page about a sweep",
+                  "  fp4lab report results/                        (results/report.html)\n"
+                  "  fp4lab report results/ -o page.html --tables tables/\n",
+                  [options]() -> ExitCode { run_analysis(arguments_of("report", *options)); });
+  command->add_option("PATH", options->paths, "result files or sweep folders")->required();
+  pass_on(command, options, "-o,--out", "FILE",
+          "page to write (default: report.html in the folder)");
+  pass_on(command, options, "--tables", "DIR", "folder for the tables in Markdown, CSV and LaTeX");
+  pass_on(command, options, "--baseline", "NAME", "recipe to compare with (default: bf16, fp32)");
 }
 
 }  // namespace fp4lab::cli

@@ -45,6 +45,7 @@ void add_sweep_command(CLI::App& app, Context& context);
 void add_merge_command(CLI::App& app, Context& context);
 void add_config_command(CLI::App& app, Context& context);
 void add_error_command(CLI::App& app, Context& context);
+void add_report_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);
 
 /// The whole command tree: `fp4lab` with its global options and every sub-command.

@@ -32,6 +32,11 @@ double noise(std::int64_t seed, std::uint32_t what, std::uint32_t i, std::uint32
   return static_cast<double>(draw[0]) / 2147483648.0 - 1.0;
 }
 
+/// Numbers of a run's own: other recipes have others.
+std::int64_t stream_of(const RunShape& r) {
+  return r.seed + 16 * static_cast<std::int64_t>(r.recipe.size());
+}
+
 Counts every(std::int64_t stride, std::int64_t steps, std::int64_t from = 0) {
   Counts list;
   for (std::int64_t s = from; s < steps; s += stride) list.push_back(s);
@@ -64,6 +69,7 @@ void put_series(ResultFile& file, const RunShape& r) {
   Counts steps;
   Numbers loss, grad, rate, factor, time;
   std::vector<std::int8_t> skipped;
+  const auto recipe_number = static_cast<std::uint32_t>(r.recipe.size());
   for (std::int64_t s = 0; s < r.steps; ++s) {
     const auto i = static_cast<std::uint32_t>(s);
     const double t = static_cast<double>(s) / static_cast<double>(r.steps);
@@ -72,9 +78,10 @@ void put_series(ResultFile& file, const RunShape& r) {
     loss.push_back(lost ? kNan
                         : 1.6 + r.gap * t + 2.5 * std::exp(-6 * t) + 0.04 * noise(r.seed, 1, i) +
                               0.01 * noise(r.seed, 2, 0));
-    const double spike = s % 47 == 30 + r.seed % 5 ? 6.0 : 1.0;
+    const double spike = s % (45 + recipe_number % 7) == 30 + r.seed % 5 ? 6.0 : 1.0;
     grad.push_back(lost ? kNan
-                        : spike * (0.5 + 1.5 * std::exp(-4 * t)) * (1 + 0.1 * noise(r.seed, 3, i)));
+                        : spike * (0.5 + 1.5 * std::exp(-4 * t)) *
+                              (1 + 0.1 * noise(r.seed, 3, i, recipe_number)));
     rate.push_back(r.lr * 0.5 * (1 + std::cos(3.14159265358979 * t)));
     factor.push_back(1024);
     skipped.push_back(lost ? 1 : 0);
@@ -124,7 +131,7 @@ void put_layers(ResultFile& file, const RunShape& r) {
       if (r.diverges_at >= 0 && steps[i] > r.diverges_at) return kNan;
       const auto at = static_cast<std::uint32_t>(i * 100 + j * 10 + k);
       return base * (1 + slot * static_cast<double>(k) / 6 + step * static_cast<double>(i) / 7 +
-                     0.1 * static_cast<double>(j) / 4 + 0.02 * noise(r.seed, what, at));
+                     0.1 * static_cast<double>(j) / 4 + 0.02 * noise(stream_of(r), what, at));
     });
   };
   put(file, "/layers/sqnr_db", statistic(10, 20.0, -0.2, -0.1));
@@ -164,7 +171,7 @@ void put_layers(ResultFile& file, const RunShape& r) {
   const auto product = [&](double base, double drop) {
     return grid<double>(g, [&](std::size_t i, std::size_t j, std::size_t k) {
       return base - drop * static_cast<double>(k + 1) * (1 + 0.2 * static_cast<double>(j)) +
-             0.002 * noise(r.seed, 20, static_cast<std::uint32_t>(i * 10 + k));
+             0.002 * noise(stream_of(r), 20, static_cast<std::uint32_t>(i * 10 + k));
     });
   };
   put(file, "/gemms/cosine", product(1.0, 0.01));
@@ -183,8 +190,9 @@ void put_oscillation(ResultFile& file, const RunShape& r) {
   const std::array<std::size_t, 3> n = {steps.size(), kLayers.size(), 1};
   const auto statistic = [&](std::uint32_t what, double base, double growth) {
     return grid<double>(n, [&](std::size_t i, std::size_t j, std::size_t) {
-      return base * (1 + growth * static_cast<double>(i)) * (1 + 0.1 * static_cast<double>(j)) *
-             (1 + 0.05 * noise(r.seed, what, static_cast<std::uint32_t>(i * 10 + j)));
+      return base * (1 + 10 * r.gap) * (1 + growth * static_cast<double>(i)) *
+             (1 + 0.1 * static_cast<double>(j)) *
+             (1 + 0.05 * noise(stream_of(r), what, static_cast<std::uint32_t>(i * 10 + j)));
     });
   };
   put(file, "/oscillation/ratio_mean", statistic(30, 2.0, 1.2));
@@ -238,7 +246,7 @@ void put_traces(ResultFile& file, const RunShape& r) {
     for (std::size_t j = 0; j < elements.size(); ++j) {
       const double centre = kThresholds[5 + j % 6] + 0.03 * static_cast<double>(j % 3);
       const double v = centre + 0.12 * std::sin(0.7 * static_cast<double>(i * (1 + j % 4))) +
-                       0.02 * noise(r.seed, 40, static_cast<std::uint32_t>(i * 100 + j));
+                       0.02 * noise(stream_of(r), 40, static_cast<std::uint32_t>(i * 100 + j));
       latent.push_back(static_cast<float>(v));
       const double m = std::fabs(v);
       std::uint8_t code = 0;
@@ -261,8 +269,9 @@ void put_rest(ResultFile& file, const RunShape& r) {
   scale(file, "/norms/layer", kLayers);
   const auto value = [&](std::uint32_t what, double base) {
     return [&r, what, base](std::size_t i, std::size_t j, std::size_t k) {
-      return base * (1 + 0.2 * static_cast<double>(j)) *
-             (1 + 0.1 * noise(r.seed, what, static_cast<std::uint32_t>(i * 100 + j * 10 + k)));
+      return base * (1 - r.gap) * (1 + 0.2 * static_cast<double>(j)) *
+             (1 +
+              0.1 * noise(stream_of(r), what, static_cast<std::uint32_t>(i * 100 + j * 10 + k)));
     };
   };
   put(file, "/norms/grad_norm", grid<double>({steps.size(), kLayers.size(), 1}, value(50, 0.3)));

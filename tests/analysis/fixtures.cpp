@@ -1,8 +1,7 @@
 // Writes the input files of the tests of analysis/ into a folder: error, gemm and rounding studies
 // by the real program, training runs in the real layout, and a sweep that was killed.
 //
-//   fp4lab_analysis_fixtures FOLDER          everything the tests read
-//   fp4lab_analysis_fixtures FOLDER many     a sweep of 200 runs, for the size of the report
+//   fp4lab_analysis_fixtures FOLDER
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -44,6 +43,9 @@ class Index {
     for (const auto& [key, values] : columns_) {
       index.put("/" + key, std::span<const std::string>(values));
     }
+    std::string varied;
+    for (const auto& [key, values] : columns_) varied += (varied.empty() ? "" : " ") + key;
+    index.attributes["varied"] = varied;
     index.attributes["kind"] = std::string("sweep");
     index.attributes["status"] = std::string("complete");
     index.attributes["title"] = std::string("fixture");
@@ -152,7 +154,9 @@ void write_factorial(const fs::path& folder) {
                                         : 0.06) +
                     (lr == 0.004 && recipe[0] == 't' ? 0.05 : 0.0) + 10 * lr;
         shape.instruments = false;
-        index.add(make_run(shape), {{"recipe", recipe}, {"seed", std::to_string(seed)}});
+        const std::string rate = lr == 0.001 ? "0.001" : lr == 0.002 ? "0.002" : "0.004";
+        index.add(make_run(shape),
+                  {{"optim.lr", rate}, {"recipe", recipe}, {"seed", std::to_string(seed)}});
       }
     }
   }
@@ -174,7 +178,8 @@ void write_slots(const fs::path& folder) {
       shape.recipe = "mxfp4-rceil";
       shape.only_slot = slot;
       shape.gap = gap;
-      index.add(make_run(shape), {{"slot", slot}, {"seed", std::to_string(seed)}});
+      index.add(make_run(shape),
+                {{"slot", slot.empty() ? "all" : slot}, {"seed", std::to_string(seed)}});
     }
   }
   index.write();
@@ -214,6 +219,7 @@ void write_killed(const fs::path& folder) {
              "{\"run_id\": \"dddddddddddd\", \"error\": \"model.heads: 3 does not divide 64\"}\n");
 }
 
+/// 200 runs, for the size of the report.
 void write_many(const fs::path& folder) {
   Index index(folder);
   for (std::int64_t recipe = 0; recipe < 20; ++recipe) {
@@ -223,7 +229,7 @@ void write_many(const fs::path& folder) {
       shape.seed = seed;
       shape.gap = 0.01 * static_cast<double>(recipe);
       shape.steps = 400;
-      shape.instruments = seed < 2;
+      shape.instruments = seed == 0;
       index.add(make_run(shape), {{"recipe", shape.recipe}, {"seed", std::to_string(seed)}});
     }
   }
@@ -231,16 +237,12 @@ void write_many(const fs::path& folder) {
 }
 
 int run(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: fp4lab_analysis_fixtures FOLDER [many]\n");
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: fp4lab_analysis_fixtures FOLDER\n");
     return 2;
   }
   const fs::path folder = argv[1];
   fs::remove_all(folder);
-  if (argc > 2) {
-    write_many(folder / "many");
-    return 0;
-  }
   write_errors(folder / "error");
   write_gemms(folder / "gemm");
   write_roundings(folder / "rounding");
@@ -249,6 +251,7 @@ int run(int argc, char** argv) {
   write_factorial(folder / "factorial");
   write_slots(folder / "slots");
   write_killed(folder / "killed");
+  write_many(folder / "many");
   return 0;
 }
 

@@ -58,7 +58,9 @@ class Curves(Case):
         self.same(y[70], loss[:3, 70].mean())
         x, y = drawn(figure, "mxfp4-baseline: seed 3 diverged")
         self.same([x[0], y[0]], [69, loss[3, 69]])
-        self.assertIn("mxfp4-baseline, seed 3 diverged: its curve ends.", figure.notes)
+        self.assertIn(
+            "Diverged, so without values from there on: mxfp4-baseline, seed 3.", figure.notes
+        )
 
     def test_another_baseline_and_an_unknown_one(self) -> None:
         figure = fa.draw("loss", self.results, baseline="tetrajet")
@@ -84,7 +86,7 @@ class Curves(Case):
     def test_runs_of_a_killed_sweep(self) -> None:
         figure = fa.draw("loss", fa.load([FIXTURES / "killed"]))
         text = " ".join(figure.notes)
-        for word in ("seed 1 diverged", "1 runs failed", "1 runs unfinished", "2 runs unreadable"):
+        for word in ("tetrajet, seed 1", "1 runs failed", "1 runs unfinished", "2 runs unreadable"):
             self.assertIn(word, text)
 
     def test_spikes(self) -> None:

@@ -109,6 +109,8 @@ class Groups(Case):
 
     def test_slots_are_named(self) -> None:
         labels = {g.label for g in group_runs(fa.load([FIXTURES / "slots"]).runs)}
+        self.assertEqual(labels, {"none", "q1", "q2", "q3", "q4", "q5", "q6", "all"})  # the index's
+        labels = {g.label for g in group_runs(fa.load(files("slots")).runs)}
         self.assertIn("mxfp4-rceil, slots q3", labels)
         self.assertIn("mxfp4-rceil, slots all six", labels)
 

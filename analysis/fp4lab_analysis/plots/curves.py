@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from .. import style
 from ..errors import NotInData
 from ..figure import ResultFigure, legend, legend_columns, line, outer_labels
-from ..groups import Group, baseline_for, find_baseline, group_runs
+from ..groups import Group, find_baseline, group_runs, references
 from ..registry import plot_kind
 from ..results import Result, Results
 from ..stats import student_quantile
@@ -27,11 +27,13 @@ def trained(results: Results, *paths: str) -> list[Result]:
 
 def say_what_is_missing(figure: ResultFigure, results: Results, drawn: list[Result]) -> None:
     """Notes on diverged runs, runs without the data, and runs that never finished."""
+    lost = []
     for run in drawn:
         if run.diverged:
-            figure.note(
-                f"{run.config.get('recipe', run.run_id)}, seed {run.seed} diverged: its curve ends."
-            )
+            lost.append(f"{run.config.get('recipe', run.run_id)}, seed {run.seed}")
+    if lost:
+        more = f" and {len(lost) - 6} more" if len(lost) > 6 else ""
+        figure.note(f"Diverged, so without values from there on: {'; '.join(lost[:6])}{more}.")
     without = len(results.of_kind("run")) - len(drawn)
     if without > 0:
         figure.note(f"{without} of {len(results.of_kind('run'))} runs hold no such data.")
@@ -120,14 +122,13 @@ def plot_loss(
     bottom.set_title(f"{kind} loss minus {reference}")
     bottom.set_xlabel("step")
     bottom.set_ylabel("gap [nat]")
-    for group in groups:
+    for group, other in zip(groups, references(groups, baseline)):
         steps, values = on_grid(group.runs, "/series/step", "/series/loss")
         mean, low, high = band(smooth(values, window))
         look = look_of(group, base)
         line(top, steps, mean, counted(group), look, low=low, high=high)
         mark_ends(top, group, look)
-        other = baseline_for(group, groups, base)
-        if base is None or other is None or other is group:
+        if other is None:
             continue
         steps, mine = on_grid([*group.runs], f"{what}/step", f"{what}/loss")
         by_seed = {r.seed: value_at(r, f"{what}/step", f"{what}/loss") for r in other.runs}
@@ -146,7 +147,7 @@ def plot_loss(
         )
         figure.note("No baseline: neither bf16 nor fp32 is here, and --baseline names none.")
     handles, labels = top.get_legend_handles_labels()
-    bottom_legend(figure, bottom, handles, labels, legend_columns(labels))
+    legend(bottom, legend_columns(labels), below=True, entries=(handles, labels))
     figure.caption = (
         f"Training loss (mean of {window} steps) and {kind.lower()} loss relative to {reference}; "
         "bands are 95 % intervals of the mean over seeds, gaps are paired by seed."
@@ -185,14 +186,6 @@ def mark_ends(ax: Axes, group: Group, look: style.Look) -> None:
                 textcoords="offset points",
                 fontsize=7.5,
             )
-
-
-def bottom_legend(figure: ResultFigure, ax, handles, labels, columns: int) -> None:
-    """The legend of another panel, under the last one."""
-    kept = ax.get_legend_handles_labels
-    ax.get_legend_handles_labels = lambda *a, **k: (handles, labels)  # type: ignore[assignment]
-    legend(ax, columns, below=True)
-    ax.get_legend_handles_labels = kept  # type: ignore[assignment]
 
 
 def spikes_of(values: np.ndarray, window: int = 20, factor: float = 3.0) -> np.ndarray:
