@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import sys
 
@@ -45,6 +46,9 @@ def main(words: list[str]) -> int:
         return 3
     if words == ["probe"]:
         return 0
+    # Small matrices: threads of the linear algebra would only wait for each other.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
     signal.signal(signal.SIGTERM, stop)
     try:
         from .cli import run
