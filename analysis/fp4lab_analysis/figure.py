@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ class ResultFigure(Figure):
         out = io.BytesIO()
         with matplotlib.rc_context(style.RC):
             self.savefig(out, format=form, metadata=metadata)
-        return out.getvalue()
+        return stable_clip_ids(out.getvalue()) if form == "svg" else out.getvalue()
 
     def write(self, path: Path | str) -> None:
         """Writes the picture; the ending of the name says the format."""
@@ -119,6 +120,18 @@ class ResultFigure(Figure):
         if form not in FORMATS:
             raise InputError(f"{path}: the name must end in .svg, .png or .pdf")
         write_file(path, self.image(form))
+
+
+def stable_clip_ids(svg: bytes) -> bytes:
+    """Numbers the clip paths in order of appearance. Older matplotlib derives their ids from
+    addresses of objects (those of colour bars, whatever `svg.hashsalt` says)."""
+    names: dict[bytes, bytes] = {}
+
+    def rename(match: re.Match[bytes]) -> bytes:
+        name = names.setdefault(match.group(2), b"clip%d" % len(names))
+        return match.group(1) + name
+
+    return re.sub(rb'(url\(#|<clipPath id=")(p[0-9a-f]{10})', rename, svg)
 
 
 def write_file(path: Path | str, content: bytes | str) -> None:

@@ -109,7 +109,7 @@ class Oscillation(Case):
         best = sorted(range(8), key=lambda k: (-changes[k], k))[:3]
         flat = self.one["/traces/flat_index"]
         for k in best:
-            title = f"weight {flat[k]}: {changes[k]} changes"
+            title = f"weight {flat[k]}: {changes[k]} code changes"
             _, y = drawn(figure, "latent weight", title)
             self.same(y, self.one["/traces/latent"][:, k].astype(float))
             _, y = drawn(figure, f"code of weight {flat[k]}")

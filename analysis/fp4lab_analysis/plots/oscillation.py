@@ -146,7 +146,7 @@ def plot_trajectories(
         upper = figure.add_subplot(outer[2 * (i // across), i % across])
         lower = figure.add_subplot(outer[2 * (i // across) + 1, i % across], sharex=upper)
         place = int(chosen.array("/traces/flat_index")[k]) if chosen.has("/traces/flat_index") else k
-        upper.set_title(f"weight {place}: {changes[k]} changes")
+        upper.set_title(f"weight {place}: {changes[k]} code changes")
         upper.set_xlabel("step")
         upper.xaxis.label.set_visible(False)
         upper.set_ylabel("w / scale")
