@@ -8,7 +8,7 @@
 
 #include "formats/philox.h"
 #include "formats/quant_spec.h"
-#include "sim/tensor.h"
+#include "sim/shape.h"
 
 namespace fp4lab {
 
