@@ -202,6 +202,7 @@ class Results:
     runs: list[Result] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)  # as the user named them
+    titles: list[str] = field(default_factory=list)  # of the sweeps
 
     def of_kind(self, *kinds: str) -> list[Result]:
         return [r for r in self.runs if r.kind in kinds]
@@ -211,7 +212,7 @@ class Results:
         return [r for r in self.runs if (not kinds or r.kind in kinds) and r.has(*paths)]
 
     def subset(self, runs: Iterable[Result]) -> "Results":
-        return Results(list(runs), self.problems, self.sources)
+        return Results(list(runs), self.problems, self.sources, self.titles)
 
     @property
     def overlaid(self) -> bool:
@@ -244,6 +245,9 @@ def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
         return {}
     try:
         index = Result(path)
+        title = str(index.attributes.get("title", ""))
+        if title and title not in into.titles:
+            into.titles.append(title)
         names = [n for n in str(index.attributes.get("varied", "")).split() if n != "seed"]
         if not names:
             return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,16 @@ def parse(text: str) -> Spec:
     base, *pairs = text.split(",")
     keys = tuple((p.partition("=")[0], p.partition("=")[2]) for p in pairs)
     return Spec(text, base, keys)
+
+
+def element_bits(text: str) -> int:
+    """Bits of the elements of a spec, from the name of its base; 4 where the name does not say."""
+    base = parse(text).base.partition("@")[0]
+    if match := re.search(r"e(\d)m(\d)", base):
+        unsigned = base.startswith("u")
+        return int(match.group(1)) + int(match.group(2)) + (0 if unsigned else 1)
+    match = re.search(r"(?:fp|int)(\d+)", base)
+    return int(match.group(1)) if match else 4
 
 
 @dataclass(frozen=True)

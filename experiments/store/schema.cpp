@@ -152,7 +152,7 @@ constexpr auto kRows = std::to_array<Row>({
 
 constexpr auto kRootAttributes = std::to_array<RootAttribute>({
     {"fp4lab_schema", "version of this layout, a 32-bit integer"},
-    {"kind", "run, sweep, error, gemm or rounding"},
+    {"kind", "run, sweep, error, gemm, rounding, format or estimator"},
     {"status", "complete or diverged; a file without it is not finished"},
     {"run_id", "first 12 hexadecimal digits of config_sha256"},
     {"title", "what was run, for people"},

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/cli/number_tables.h"
 #include "experiments/study/study.h"
 #include "tests/analysis/fixture_runs.h"
 
@@ -251,6 +252,8 @@ int run(int argc, char** argv) {
   write_factorial(folder / "factorial");
   write_slots(folder / "slots");
   write_killed(folder / "killed");
+  cli::format_table({"e2m1", "nf4"}, "rne").write((folder / "formats.h5").string());
+  cli::estimator_table("e2m1").write((folder / "estimators.h5").string());
   write_many(folder / "many");
   return 0;
 }

@@ -27,6 +27,8 @@ FEEDS = {
     "effects": "factorial",
     "rounding": "rounding",
     "accumulator": "gemm",
+    "transfer": "formats.h5",
+    "estimators": "estimators.h5",
 }
 
 
@@ -122,6 +124,25 @@ class Command(Case):
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
             self.assertIn(text, done.stderr)
             self.assertEqual(done.stdout, "")
+
+    def test_formats_are_drawn_without_a_file(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder, "x.csv")
+            picture = str(Path(folder, "x.svg"))
+            words = ("transfer", "e2m1", "nf4", "-o", picture, "--data", str(out))
+            done = run_program("plot", *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            figure = fa.draw("transfer", fa.load([FIXTURES / "formats.h5"]))
+            self.assertEqual(out.read_text(), figure.csv())
+        for text, words in (
+            ("nearest: 'e2m1'", ("transfer", "e2m1x")),
+            ("stochastic", ("transfer", "e2m1", "--round", "sr")),
+            ("at most 8", ("estimators", "bf16")),
+            ("--round goes with", ("estimators", "e2m1", "--round", "rna")),
+        ):
+            done = run_program("plot", *words)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
+            self.assertIn(text, done.stderr)
 
     def test_missing_python_or_module(self) -> None:
         done = run_program("plot", "loss", "x.h5", FP4LAB_PYTHON="/no/such/python")

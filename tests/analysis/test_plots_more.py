@@ -172,5 +172,49 @@ class Arithmetic(Case):
         self.same([r["y"] for r in rows], 100 * np.array(bins) / 256)
 
 
+class Numbers(Case):
+    """Against E2M1 as OCP's table has it."""
+
+    VALUES = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
+
+    def nearest(self, x: np.ndarray) -> np.ndarray:
+        grid = np.array(sorted({-v for v in self.VALUES} | set(self.VALUES)))
+        return grid[np.abs(x[:, None] - grid).argmin(axis=1)]
+
+    def test_transfer_curve(self) -> None:
+        figure = fa.draw("transfer", fa.load([FIXTURES / "formats.h5"]))
+        x, y = drawn(figure, "e2m1, rne", "Transfer curve")
+        _, thresholds = drawn(figure, "e2m1, rne", "Thresholds")
+        half = [0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0]
+        self.same(6 * thresholds, [-t for t in half[::-1]] + half)  # drawn over the range
+        x, y = 6 * x, 6 * y
+        probe = np.linspace(-7, 7, 1000) + 1e-4
+        at = np.searchsorted(x, probe, side="right") - 1
+        self.same(y[at], self.nearest(probe))
+        x, error = drawn(figure, "e2m1, rne", "Error")
+        self.same(6 * error, y - 6 * x, 1e-9)
+
+    def test_estimators(self) -> None:
+        figure = fa.draw("estimators", fa.load([FIXTURES / "estimators.h5"]))
+        v, ste = drawn(figure, "ste")
+        self.same([v[0], v[-1]], [-7.5, 7.5])
+        self.same(ste, np.ones_like(v))
+        _, clipped = drawn(figure, "clipped-ste")
+        self.same(clipped, (np.abs(v) <= 6).astype(float))
+        _, ewgs = drawn(figure, "ewgs")
+        inside = np.abs(v) < 5.99
+        grid = np.array(sorted({-g for g in self.VALUES} | set(self.VALUES)), float)
+        low = np.searchsorted(grid, v[inside], side="right") - 1
+        width = grid[low + 1] - grid[low]
+        want = 1 + 0.2 * (v[inside] - self.nearest(v[inside])) / width
+        away = np.abs(np.abs(v[inside] - grid[low]) / width - 0.5) > 1e-3  # ties go either way
+        self.same(ewgs[inside][away], want[away], 1e-5)
+        _, stable = drawn(figure, "stableqat")
+        c = np.sqrt(2) * np.pi * 0.21
+        self.same(stable[np.argmin(np.abs(v))], (1 - c) / (1 + c), 1e-2)
+        _, dge = drawn(figure, "dge")
+        self.assertEqual(dge.max(), 3.0)  # its cap
+
+
 if __name__ == "__main__":
     unittest.main()

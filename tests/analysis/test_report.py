@@ -21,6 +21,7 @@ import fp4lab_analysis as fa
 from fp4lab_analysis.errors import InputError
 from fp4lab_analysis.report import build_report
 from fp4lab_analysis.report.answer import sections_of
+from fp4lab_analysis.specs import element_bits
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES: dict[str, str] = {}
@@ -79,6 +80,13 @@ class Content(Case):
         self.assertIn(f"The next, nvfp4-nvidia, is {next_.mean():.5f} behind", text)
         self.assertIn("Diverged: mxfp4-baseline (1 of 4).", text)
 
+    def test_bits_of_specs(self) -> None:
+        for spec, bits in (
+            ("nvfp4,rule=4over6", 4), ("mxfp8-e4m3", 8), ("e5m2", 8), ("e3m0,block=1x32", 4),
+            ("int4", 4), ("nf4", 4), ("mxfp6-e2m3", 6), ("mxint8", 8), ("hif4", 4), ("e2m1@te", 4),
+        ):
+            self.assertEqual(element_bits(spec), bits, spec)
+
     def test_what_cannot_be_told_apart_is_said(self) -> None:
         sections = sections_of(fa.load([FIXTURES / "slots"]))
         text = " ".join(sections[0].answers)
@@ -97,7 +105,7 @@ class Content(Case):
 
     def test_errors_products_roundings_and_factorials(self) -> None:
         for folder, want in (
-            ("error", r"Least quantization error below 5 bits a value: nvfp4,rule=4over6 on normal"),
+            ("error", r"Least quantization error below 5 bits a value: nvfp4,rule=4over6 \(21.1 dB on normal"),
             ("gemm", r"Accumulators: least error at K = 1024: "),
             ("rounding", r"Stochastic rounding: least error of the mean of 64: .*sr:16"),
             ("factorial", r"What mattered for the held-out loss .*recipe \d+ %"),

@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import NotInData
-from ..groups import Group, find_baseline, group_runs, natural, references, tasks_of, task_of
+from ..groups import (
+    Group,
+    find_baseline,
+    group_runs,
+    natural,
+    references,
+    slots_on,
+    task_of,
+    tasks_of,
+)
 from ..metrics import Metric, by_seed, choose_metric, final_value
 from ..plots.compare import effects_of
 from ..results import Result, Results
-from ..specs import error_rows, source_of
+from ..specs import element_bits, error_rows, source_of
 from ..stats import Paired, paired, summarize
 from ..tables import Cell, Table, columns, interval, p_text, rounded, signed, with_spread
 
@@ -127,8 +136,12 @@ def training_section(
     good = [s for s in scored if math.isfinite(s.mean) and s.difference is not None]
     if not good:
         good = [s for s in scored if math.isfinite(s.mean)]
+    small = [s for s in good if 0 < bits_of(s.group) <= 4]
+    what = "Best"
+    if small and len(small) < len(good):  # fp32 and fp8 are there to compare with, not to win
+        good, what = small, "Best in 4 bits"
     if good:
-        section.answers.append(prefix + best_sentence(good, metric, base))
+        section.answers.append(prefix + best_sentence(good, metric, base, what))
     section.tables.append(training_table(scored, metric, base))
     try:
         effects, _ = effects_of(runs, metric)
@@ -143,16 +156,27 @@ def training_section(
     return section
 
 
-def best_sentence(good: Sequence[Scored], metric: Metric, base: Group | None) -> str:
+def bits_of(group: Group) -> int:
+    """Widest elements of the quantized slots; 0 without any."""
+    run = group.runs[0]
+    specs = [str(run.config.get(f"slots.{slot}.spec", "none")) for slot in slots_on(run)]
+    return max((element_bits(s) for s in specs if s != "none"), default=0)
+
+
+def best_sentence(
+    good: Sequence[Scored], metric: Metric, base: Group | None, what: str = "Best"
+) -> str:
     """Who is best, by how much, and which others cannot be told from it."""
     best = good[0]
     summary = summarize(list(best.values.values()))
-    text = f"Best is {best.group.label}: {metric.label.split(' [')[0]} "
+    text = f"{what} is {best.group.label}: {metric.label.split(' [')[0]} "
     text += with_spread(summary.mean, summary.sd)
     if best.difference is not None and base is not None:
         d = best.difference
         text += f", {signed(d.mean, d.sd)} against {base.label}"
         text += f" (95 % {interval(d.low, d.high)}, {d.n} seeds)" if d.n > 1 else " (one seed)"
+        if d.n > 1 and not d.outside_noise:
+            text += ", inside the seed noise"
     text += "."
     equal = []
     for other in good[1:]:
@@ -228,12 +252,13 @@ def error_section(runs: Sequence[Result]) -> Section:
     table.caption = "SQNR of each spec on each source; bits count scales and global factors."
     section.tables.append(table)
     small = [s for s in specs if bits[s] < 5] or specs
-    parts = []
-    for source in sources[:4]:
+    wins: dict[str, list[str]] = {}
+    for source in sources[:6]:
         have = [s for s in small if math.isfinite(means[s, source])]
         if have:
             best = max(have, key=lambda s: means[s, source])
-            parts.append(f"{best} on {source} ({means[best, source]:.1f} dB)")
+            wins.setdefault(best, []).append(f"{means[best, source]:.1f} dB on {source}")
+    parts = [f"{spec} ({', '.join(where)})" for spec, where in wins.items()]
     if parts:
         limit = " below 5 bits a value" if len(small) < len(specs) else ""
         section.answers.append(f"Least quantization error{limit}: {listing(parts)}.")

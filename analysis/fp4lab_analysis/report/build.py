@@ -181,5 +181,7 @@ def build_report(
 
 
 def title_of(results: Results, paths: Sequence[str]) -> str:
+    if results.titles and len(results.titles) == len(paths):
+        return " and ".join(results.titles[:3])
     names = [Path(p).resolve().name for p in paths]
     return " and ".join(names[:3]) + (" …" if len(names) > 3 else "")
