@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import sysconfig
 
 #: Module, Debian package, pip package.
 MODULES = (
@@ -22,12 +23,27 @@ def missing_modules() -> str:
     if not missing:
         return ""
     names = ", ".join(row[0] for row in missing)
-    apt = " ".join(row[1] for row in missing)
     pip = " ".join(row[2] for row in missing)
+    python = sys.executable
+    if pip_is_refused():
+        apt = " ".join(row[1] for row in missing)
+        return (
+            f"{python} has no {names}: apt-get install {apt}, or {python} -m venv ENV && "
+            f"ENV/bin/pip install {' '.join(row[2] for row in MODULES)}, and "
+            "FP4LAB_PYTHON=ENV/bin/python3"
+        )
+    apt = " ".join(row[1] for row in MODULES)
     return (
-        f"{sys.executable} has no {names}: apt-get install {apt}, "
-        f"or {sys.executable} -m pip install {pip}"
+        f"{python} has no {names}: {python} -m pip install {pip}, or apt-get install {apt} and "
+        "FP4LAB_PYTHON=/usr/bin/python3"
     )
+
+
+def pip_is_refused() -> bool:
+    """Whether this is the interpreter of a distribution that lets its own packages alone bring
+    modules (PEP 668); a virtual environment takes them from pip."""
+    outside = sys.prefix == sys.base_prefix
+    return outside and os.path.exists(os.path.join(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED"))
 
 
 def stop(*_: object) -> None:

@@ -155,6 +155,10 @@ def run(words: Sequence[str]) -> int:
     except AnalysisError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
+    except ImportError as error:  # a module that is there and broken
+        line = " ".join(str(error).split())[:300]
+        print(f"{name}: {sys.executable} cannot load {error.name or 'a module'}: {line}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

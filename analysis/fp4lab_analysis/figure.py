@@ -187,10 +187,11 @@ def line(
     high: Sequence[float] | np.ndarray | None = None,
     marks: bool | None = None,
     step: bool = False,
+    shade: float = 0.18,
     **extra: Any,
 ) -> None:
-    """A line with an optional band; gaps (NaN) stay gaps. Few points get markers on each, many get
-    about eight. Labels of the axes must be set before."""
+    """A line with an optional band of opacity `shade`; gaps (NaN) stay gaps. Few points get markers
+    on each, many get about eight. Labels of the axes must be set before."""
     xs, ys = np.asarray(x, float), np.asarray(y, float)
     every = max(1, len(xs) // 8)
     shown = len(xs) <= 40 if marks is None else marks
@@ -210,8 +211,22 @@ def line(
     lows = None if low is None else np.asarray(low, float)
     highs = None if high is None else np.asarray(high, float)
     if lows is not None and highs is not None:
-        ax.fill_between(xs, lows, highs, color=look.color, alpha=0.18, linewidth=0)
+        ax.fill_between(xs, lows, highs, color=look.color, alpha=shade, linewidth=0)
     _figure(ax).record(_panel(ax), label, ax.get_xlabel(), xs, ax.get_ylabel(), ys, lows, highs)
+
+
+def histogram(
+    ax: Axes,
+    edges: Sequence[float] | np.ndarray,
+    values: Sequence[float] | np.ndarray,
+    label: str,
+    look: style.Look,
+) -> None:
+    """The outline of a histogram, with its last bin; recorded at the lower edges."""
+    xs, ys = np.asarray(edges, float), np.asarray(values, float)
+    ends = np.append(ys, ys[-1:])
+    ax.plot(xs, ends, color=look.color, linestyle=look.dash, drawstyle="steps-post", label=label)
+    _figure(ax).record(_panel(ax), label, ax.get_xlabel(), xs[:-1], ax.get_ylabel(), ys)
 
 
 def bars(
@@ -291,14 +306,17 @@ def heat(
     write: str | None = None,
     norm: Any = None,
 ) -> Any:
-    """A heat map of values [row, column]; missing cells are hatched. `write` is a format for the
-    number in each cell (left out when there are too many cells to read)."""
+    """A heat map of values [row, column]; missing cells are hatched, infinite ones have the colour at
+    the end of the scale. `write` is a format for the number in each cell (left out when there are too
+    many cells to read)."""
     colors: Colormap = matplotlib.colormaps[cmap].copy()
     colors.set_bad(alpha=0.0)
     ax.set_facecolor(style.MISSING)
     ax.patch.set_hatch("//")
     ax.patch.set_edgecolor(style.PAPER)
-    masked = np.ma.masked_invalid(np.asarray(values, float))
+    masked = np.ma.masked_where(np.isnan(values), np.asarray(values, float))
+    if np.isinf(masked).any() and low is not None and high is not None:
+        masked = np.ma.clip(masked, low, high)
     limits = {} if norm is not None else {"vmin": low, "vmax": high}
     image = ax.imshow(masked, aspect="auto", cmap=colors, norm=norm, **limits)
     label_ticks(ax.yaxis, list(rows), 24)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from .errors import InputError
-from .results import Result
+from .results import Result, show
 
 #: Slot keys follow from the recipe; they name a group only where the recipe does not tell it apart.
 DERIVED = ("slots.", "phase.", "policy_rules", "optim.", "schedule.", "model.")
@@ -20,32 +19,30 @@ def is_seed(key: str) -> bool:
     return last == "seed" or last.startswith("seed_") or last.endswith("_seed")
 
 
-def show(value: Any) -> str:
-    """A value of the configuration as the command line takes it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return "[" + ",".join(show(v) for v in value) + "]"
-    return str(value)
-
-
 def value_of(run: Result, key: str) -> str:
     """Value of a column of the sweep or of a key of the configuration, as text."""
-    if run.columns is not None and key in run.columns:
+    if run.columns and run.columns.get(key):  # empty where its part of the sweep does not vary it
         return run.columns[key]
     return show(run.config.get(key, "-"))
 
 
 def varied_keys(runs: Sequence[Result]) -> list[str]:
     """Keys, seeds left out, that do not have one value in all runs: the columns that the sweeps name,
-    where all runs belong to one with an index, else keys of the configuration."""
+    where all runs belong to one with an index, else keys of the configuration. Of sweeps that are
+    laid over each other the keys that vary inside of one: what the sweeps differ in is said by their
+    names, and equal configurations stay together."""
     if all(run.columns is not None for run in runs):
         keys = sorted({key for run in runs for key in run.columns or {}})
     else:
         keys = sorted({key for run in runs for key in run.config})
-    return [k for k in keys if not is_seed(k) and len({value_of(r, k) for r in runs}) > 1]
+
+    def varies(key: str, some: Sequence[Result]) -> bool:
+        return len({value_of(r, key) for r in some}) > 1
+
+    keys = [k for k in keys if not is_seed(k) and varies(k, runs)]
+    sweeps = [[r for r in runs if r.origin == o] for o in dict.fromkeys(r.origin for r in runs)]
+    inside = [k for k in keys if any(varies(k, sweep) for sweep in sweeps)]
+    return inside or keys
 
 
 def naming_keys(runs: Sequence[Result]) -> list[str]:
@@ -61,6 +58,9 @@ def naming_keys(runs: Sequence[Result]) -> list[str]:
             return 3, key
         return (2 if key.startswith(DERIVED) else 1), key
 
+    for key in sorted(varied, key=rank):  # as the labels of a list, which name all its points
+        if rank(key)[0] < 2 and len({value_of(r, key) for r in runs}) == len(whole):
+            return [key]
     chosen: list[str] = []
     told_apart = 1
     for key in sorted(varied, key=rank):
@@ -89,12 +89,17 @@ def tasks_of(runs: Sequence[Result]) -> list[str]:
 class Group:
     """Runs that differ in their seed alone."""
 
-    label: str
+    label: str  # with the name of its sweep, when several are laid over each other
     values: dict[str, str]
     origin: str = ""
     runs: list[Result] = field(default_factory=list)
-    layer: int = 0  # number of the sweep, when several are laid over each other
-    index: int = 0  # number within its sweep
+    layer: int = 0  # number of its sweep from 1 on when several are laid over each other, else 0
+    index: int = 0  # number of its configuration: the same in every sweep
+
+    @property
+    def name(self) -> str:
+        """The label without the name of the sweep."""
+        return self.label.removeprefix(f"{self.origin}: ")
 
     @property
     def diverged(self) -> int:
@@ -102,9 +107,16 @@ class Group:
 
 
 def slots_on(run: Result) -> list[str]:
-    """The quantized slots of a run."""
+    """The slots that a run quantizes in some layer. A policy of `none` switches off whatever the
+    configuration says of them; with rules beside it the file's /policy decides."""
+    slots = ("q1", "q2", "q3", "q4", "q5", "q6")
+    if run.config.get("policy") == "none":
+        if not run.config.get("policy_rules") or not run.has("/policy/spec"):
+            return []
+        specs = run.texts("/policy/spec")
+        return [s for i, s in enumerate(slots) if any(t != "none" for t in specs[i :: len(slots)])]
     on = []
-    for slot in ("q1", "q2", "q3", "q4", "q5", "q6"):
+    for slot in slots:
         source = run.config.get(f"slots.{slot}.source")
         spec = run.config.get(f"slots.{slot}.spec", "none")
         if (source not in (None, "none")) or (source is None and spec != "none"):
@@ -151,7 +163,8 @@ def group_runs(runs: Sequence[Result]) -> list[Group]:
             label = label_of(run, keys)
             if len(origins) > 1 and run.origin:
                 label = f"{run.origin}: {label}"
-            groups[key] = Group(label, values, run.origin, layer=origins.index(run.origin))
+            layer = origins.index(run.origin) + 1 if len(origins) > 1 else 0
+            groups[key] = Group(label, values, run.origin, layer=layer)
         groups[key].runs.append(run)
     ordered = sorted(groups.values(), key=lambda g: (g.layer, not is_baseline(g), natural(g.label)))
     names = list(dict.fromkeys(tuple(g.values.values()) for g in ordered))

@@ -25,6 +25,7 @@ class Kind:
     title: str
     needs: str  # what the files must hold
     draw: Callable[..., ResultFigure]
+    layered: bool  # whether several sweeps can be laid over each other
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -36,26 +37,38 @@ class Kind:
 _KINDS: dict[str, Kind] = {}
 
 
-def plot_kind(name: str, title: str, needs: str) -> Callable[[Callable], Callable]:
-    """Registers a `plot_x(results, *, options) -> ResultFigure` under a name of the command."""
+def plot_kind(
+    name: str, title: str, needs: str, *, layered: bool = True, reads: str = "run"
+) -> Callable[[Callable], Callable]:
+    """Registers a `plot_x(results, *, options) -> ResultFigure` under a name of the command.
+    `layered`: several sweeps are drawn over each other; otherwise they are refused in one line.
+    `reads`: kind of the files that it draws from."""
 
     def register(function: Callable[..., ResultFigure]) -> Callable[..., ResultFigure]:
         def draw(results: Results, *, task: str | None = None, **options: Any) -> ResultFigure:
             results, note = of_task(results, task)
+            if results.overlaid and not layered:
+                raise InputError(one_sweep(name, results))
             with matplotlib.rc_context(style.RC):
                 figure = function(results, **options)
             figure.note(note)
             if not figure.ids:
-                figure.ids = sorted({r.run_id for r in results.runs})[:64]
+                figure.ids = sorted({r.run_id for r in results.of_kind(reads)})[:64]
             return figure
 
         draw.__name__ = function.__name__
         draw.__doc__ = function.__doc__
         draw.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-        _KINDS[name] = Kind(name, title, needs, draw)
+        _KINDS[name] = Kind(name, title, needs, draw, layered)
         return draw
 
     return register
+
+
+def one_sweep(name: str, results: Results) -> str:
+    """The line for sweeps that a kind cannot lay over each other."""
+    names = ", ".join(results.origins)
+    return f"plot {name} shows one sweep at a time; name one of {names} (plot final takes several)"
 
 
 def of_task(results: Results, wanted: str | None) -> tuple[Results, str]:
@@ -108,8 +121,9 @@ def draw(name: str, results: Results, **options: Any) -> ResultFigure:
 
 def kinds_markdown() -> str:
     """The table of kinds in analysis/README.md."""
-    lines = ["| kind | shows | needs | options |", "|---|---|---|---|"]
+    lines = ["| kind | shows | needs | options | two sweeps |", "|---|---|---|---|---|"]
     for kind in kinds().values():
         options = " ".join(f"`--{o}`" for o in kind.options)
-        lines.append(f"| `{kind.name}` | {kind.title} | {kind.needs} | {options} |")
+        both = "yes" if kind.layered else "no"
+        lines.append(f"| `{kind.name}` | {kind.title} | {kind.needs} | {options} | {both} |")
     return "\n".join(lines) + "\n"

@@ -186,12 +186,21 @@ class Result:
         return self.status == "diverged"
 
 
+#: States of runs that are not there, with the words for them.
+STATES = {
+    "failed": "failed",
+    "unfinished": "unfinished",
+    "unreadable": "unreadable",
+    "missing": "not run",
+}
+
+
 @dataclass(frozen=True)
 class Problem:
     """A run that is not there as a finished file, in one line."""
 
     name: str
-    state: str  # failed, unfinished, unreadable
+    state: str  # one of STATES
     line: str
 
 
@@ -215,9 +224,14 @@ class Results:
         return Results(list(runs), self.problems, self.sources, self.titles)
 
     @property
+    def origins(self) -> list[str]:
+        """Names of the sweeps or folders that the files come from, as they were named."""
+        return list(dict.fromkeys(r.origin for r in self.runs))
+
+    @property
     def overlaid(self) -> bool:
         """Whether runs of several sweeps or folders are laid over each other."""
-        return len({r.origin for r in self.runs}) > 1
+        return len(self.origins) > 1
 
 
 def _error_line(path: Path) -> str:
@@ -233,8 +247,15 @@ def _error_line(path: Path) -> str:
     return "no reason was written"
 
 
-def _show(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def show(value: Any) -> str:
+    """A value of the configuration as the command line takes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:g}"
+    if isinstance(value, list):
+        return "[" + ",".join(show(v) for v in value) + "]"
+    return str(value)
 
 
 def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
@@ -258,38 +279,79 @@ def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
         into.problems.append(Problem("sweep.h5", "unreadable", line))
         return {}
     return {
-        run: {n: _show(values[i]) for n, values in columns.items()} for i, run in enumerate(ids)
+        run: {n: show(plain(values[i])) for n, values in columns.items()} for i, run in enumerate(ids)
     }
 
 
+def _read_plan(folder: Path, columns: bool) -> dict[str, dict[str, str]]:
+    """Ids of the runs that the folder's sweep.toml lists, each with its varied columns when they are
+    asked for. Empty for a folder without a plan, or without one that can be read."""
+    try:
+        text = (folder / "sweep.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    if not columns:
+        return {name: {} for name in re.findall(r'^id = "([0-9a-f]{12})"$', text, re.M)}
+    try:
+        runs = tomllib.loads(text).get("run", [])
+        names = list(dict.fromkeys(n for r in runs for n in r["columns"] if n != "seed"))
+        return {
+            r["id"]: {n: show(r["columns"][n]) if n in r["columns"] else "" for n in names}
+            for r in runs
+        }
+    except (tomllib.TOMLDecodeError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _owner_line(path: Path) -> str:
+    """Who claimed a run."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        return f"claimed by {owner['host']}, process {owner['pid']}: it runs, or was killed"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "claimed by a process that runs, or was killed"
+
+
 def _read_folder(folder: Path, origin: str, into: Results) -> None:
-    """All runs of a sweep folder (or of any folder of result files)."""
+    """All runs of a sweep folder (or of any folder of result files), and what is known of those that
+    its plan lists and that are not there."""
     index = _read_index(folder, into)
+    plan = _read_plan(folder, not index)
+    index = index or plan
     runs = folder / "runs" if (folder / "runs").is_dir() else folder
     files = sorted(p for p in runs.iterdir() if p.is_file())
-    names = {p.name for p in files}
+    lost: dict[str, Problem] = {}
+    there: set[str] = set()
     for path in files:
+        if not path.name.endswith(".h5") or path.name in ("sweep.h5", "links.h5"):
+            continue
         try:
-            shown = str(path)
-            if path.name.endswith(".h5"):
-                if path.name not in ("sweep.h5", "links.h5"):
-                    result = Result(path, origin, shown)
-                    result.columns = index.get(result.run_id)
-                    if result.kind != "sweep":
-                        into.runs.append(result)
-            elif path.name.endswith(".h5.part"):
-                finished = re.sub(r"^\.|(\.\d+-\d+)?\.part$", "", path.name)
-                if finished not in names:
-                    into.problems.append(
-                        Problem(finished.removesuffix(".h5"), "unfinished", "stopped in the middle")
-                    )
-            elif path.name.endswith(".error.json"):
-                name = path.name.removesuffix(".error.json")
-                if name + ".h5" not in names:
-                    into.problems.append(Problem(name, "failed", _error_line(path)))
+            result = Result(path, origin, str(path))
         except InputError as error:
-            line = str(error).removeprefix(f"{shown}: ")
-            into.problems.append(Problem(path.stem, "unreadable", line))
+            line = str(error).removeprefix(f"{path}: ")
+            lost[path.stem] = Problem(path.stem, "unreadable", line)
+            continue
+        result.columns = index.get(result.run_id)
+        if result.kind != "sweep":
+            there |= {path.stem, result.run_id}
+            into.runs.append(result)
+
+    def add(name: str, state: str, line: str) -> None:
+        if name not in there:
+            lost.setdefault(name, Problem(name, state, line))
+
+    for path in files:
+        if path.name.endswith(".error.json"):
+            add(path.name.removesuffix(".error.json"), "failed", _error_line(path))
+    for path in files:
+        if path.name.endswith(".h5.part"):
+            name = re.sub(r"^\.|(\.\d+-\d+)?\.part$", "", path.name)
+            add(name.removesuffix(".h5"), "unfinished", "stopped in the middle")
+        elif path.name.endswith(".lock"):
+            add(path.name.removesuffix(".lock"), "unfinished", _owner_line(path))
+    for name in plan:
+        add(name, "missing", "not run")
+    into.problems += [lost[name] for name in sorted(lost)]
 
 
 def load(paths: Sequence[Path | str]) -> Results:
@@ -305,7 +367,7 @@ def load(paths: Sequence[Path | str]) -> Results:
             before = len(results.runs)
             _read_folder(path, origin, results)
             if len(results.runs) == before:
-                found = [p for p in results.problems]
+                found = [p for p in results.problems if p.state != "missing"] or results.problems
                 why = f"; {found[0].name}: {found[0].line}" if found else ""
                 raise InputError(f"{given}: no finished result in this folder{why}")
             continue

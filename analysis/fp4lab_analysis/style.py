@@ -44,14 +44,21 @@ class Look:
     hatch: str
 
 
+def layer_dash(layer: int) -> Any:
+    """Dash of all lines of one of several sweeps, counted from 1."""
+    return DASHES[max(0, layer - 1) % len(DASHES)]
+
+
 def look(index: int, layer: int = 0) -> Look:
-    """Look of the series number `index`; `layer` counts sweeps that are laid over each other."""
+    """Look of the series number `index`. Of a sweep alone (layer 0) series differ in dash as well;
+    of sweeps laid over each other (layers 1, 2, ...) colours tell configurations and dashes sweeps."""
     n = len(PALETTE)
+    shift = 3 * max(0, layer - 1)
     return Look(
         PALETTE[index % n],
-        DASHES[(index // n + layer + index) % len(DASHES)] if layer == 0 else DASHES[1 + layer % 3],
-        MARKERS[(index + index // n) % len(MARKERS)],
-        HATCHES[(index + 3 * layer) % len(HATCHES)],
+        DASHES[(index // n + index) % len(DASHES)] if layer == 0 else layer_dash(layer),
+        MARKERS[(index + index // n + shift) % len(MARKERS)],
+        HATCHES[(index + shift) % len(HATCHES)],
     )
 
 

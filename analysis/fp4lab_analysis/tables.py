@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,15 +23,24 @@ LATEX = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "−": r"$-$",
+    "–": "--",
+    "∞": r"$\infty$",
+    "√": r"$\surd$",
+    "≥": r"$\geq$",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
 }
 
 
 @dataclass
 class Cell:
-    """Text for people, and the number behind it (NaN for none) for sorting and CSV."""
+    """Text for people, and the number behind it (NaN for none) for sorting and CSV; `parts` names
+    several numbers behind one text, as mean and sd, which get columns of their own in CSV."""
 
     text: str
     value: float = math.nan
+    parts: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
@@ -55,25 +65,44 @@ class Table:
 
     def csv(self) -> str:
         """Numbers unrounded where the cell has one."""
+        names: list[list[str]] = []
+        for i in range(len(self.columns)):
+            found = dict.fromkeys(name for row in self.rows for name, _ in row[i].parts)
+            names.append(list(found))
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([name for name, _ in self.columns])
+        head: list[str] = []
+        for (name, _), parts in zip(self.columns, names):
+            head += [f"{name}, {part}" for part in parts] or [name]
+        writer.writerow(head)
         for row in self.rows:
-            writer.writerow([repr(c.value) if math.isfinite(c.value) else c.text for c in row])
+            line: list[str] = []
+            for cell, parts in zip(row, names):
+                if parts:
+                    have = dict(cell.parts)
+                    values = [have.get(part, math.nan) for part in parts]
+                    line += [repr(v) if math.isfinite(v) else "" for v in values]
+                else:
+                    line.append(repr(cell.value) if math.isfinite(cell.value) else cell.text)
+            writer.writerow(line)
         return out.getvalue()
 
     def latex(self) -> str:
         """A booktabs tabular."""
 
-        def escape(text: str) -> str:
-            return "".join(LATEX.get(c, c) for c in text)
+        def escape(text: str, number: bool = False) -> str:
+            if number:
+                text = re.sub(r"-(?=\d)", "−", text)
+            text = "".join(LATEX.get(c, c) for c in text)
+            return "{[}" + text[1:] if text.startswith("[") else text  # \\ takes no argument
 
-        spec = "".join("r" if number else "l" for _, number in self.columns)
+        numbers = [number for _, number in self.columns]
+        spec = "".join("r" if number else "l" for number in numbers)
         lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule"]
         lines.append(" & ".join(escape(name) for name, _ in self.columns) + r" \\")
         lines.append(r"\midrule")
         for row in self.rows:
-            lines.append(" & ".join(escape(c.text) for c in row) + r" \\")
+            lines.append(" & ".join(escape(c.text, n) for c, n in zip(row, numbers)) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
     def text(self, form: str) -> str:
@@ -108,6 +137,16 @@ def interval(low: float, high: float) -> str:
         return "–"
     width = (high - low) or abs(high) or 1.0
     return f"[{rounded(low, width / 2)}, {rounded(high, width / 2)}]"
+
+
+def spread_cell(mean: float, sd: float) -> Cell:
+    """`mean ± sd` with both numbers behind it."""
+    return Cell(with_spread(mean, sd), mean, (("mean", mean), ("sd", sd)))
+
+
+def interval_cell(low: float, high: float) -> Cell:
+    """`[low, high]` with both numbers behind it."""
+    return Cell(interval(low, high), low, (("low", low), ("high", high)))
 
 
 def p_text(p: float) -> str:

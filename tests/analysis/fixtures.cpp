@@ -1,5 +1,6 @@
-// Writes the input files of the tests of analysis/ into a folder: error, gemm and rounding studies
-// by the real program, training runs in the real layout, and a sweep that was killed.
+// Writes those input files of the tests of analysis/ that a real run does not give on request:
+// training runs in the real layout with known gaps, one of which diverges at a given step; a folder
+// with every kind of damage; two hundred runs; the tables of formats. (make_runs.py has real runs.)
 //
 //   fp4lab_analysis_fixtures FOLDER
 #include <cstdio>
@@ -13,7 +14,6 @@
 #include <vector>
 
 #include "experiments/cli/number_tables.h"
-#include "experiments/study/study.h"
 #include "tests/analysis/fixture_runs.h"
 
 namespace fp4lab::fixture {
@@ -59,58 +59,6 @@ class Index {
   std::map<std::string, std::vector<std::string>> columns_;
 };
 
-void write_errors(const fs::path& folder) {
-  Index index(folder);
-  for (const char* source : {"normal", "student-t:5", "outliers"}) {
-    for (const char* spec : {"e2m1", "int4", "nf4,block=1x64", "mxfp4", "mxfp4,rule=rceil",
-                             "mxfp4,round=sr:16", "mxfp4,rule=rceil,round=sr:16",
-                             "mxfp4,block=1x16", "mxfp4,block=1x64", "nvfp4", "nvfp4,rule=4over6",
-                             "nvfp4,round=sr:16", "nvfp4,block=1x32", "mxfp6-e2m3", "mxfp8-e4m3"}) {
-      study::ErrorConfig config;
-      config.source.name = source;
-      config.source.rows = 64;
-      config.source.columns = 256;
-      config.spec = spec;
-      ResultFile file = study::run_error(config);
-      set_identity(file, std::string("error.columns = 256\nerror.rows = 64\nerror.source = \"") +
-                             source + "\"\nerror.spec = \"" + spec + "\"\nseed = 0\n");
-      index.add(std::move(file), {{"error.source", source}, {"error.spec", spec}});
-    }
-  }
-  index.write();
-}
-
-void write_gemms(const fs::path& folder) {
-  Index index(folder);
-  for (const char* accumulate : {"block-exact", "acc:bf16", "fp32-fma"}) {
-    study::GemmConfig config;
-    config.accumulate = accumulate;
-    config.m = config.n = 16;
-    config.k = {"64", "256", "1024"};
-    ResultFile file = study::run_gemm(config);
-    set_identity(file, std::string("gemm.accumulate = \"") + accumulate + "\"\nseed = 0\n");
-    index.add(std::move(file), {{"gemm.accumulate", accumulate}});
-  }
-  index.write();
-}
-
-void write_roundings(const fs::path& folder) {
-  Index index(folder);
-  for (const char* spec : {"mxfp4,rule=rceil", "mxfp4,rule=rceil,round=sr:16",
-                           "mxfp4,rule=rceil,round=sr:4", "mxfp4,rule=rceil,round=sr:2"}) {
-    study::RoundingConfig config;
-    config.source.rows = 32;
-    config.source.columns = 128;
-    config.spec = spec;
-    config.repeats = 64;
-    ResultFile file = study::run_rounding(config);
-    set_identity(
-        file, std::string("rounding.repeats = 64\nrounding.spec = \"") + spec + "\"\nseed = 0\n");
-    index.add(std::move(file), {{"rounding.spec", spec}});
-  }
-  index.write();
-}
-
 struct Recipe {
   const char* name;
   double gap;
@@ -121,66 +69,18 @@ constexpr Recipe kRecipes[] = {{"bf16", 0.0},
                                {"tetrajet", 0.05},
                                {"mxfp4-baseline", 0.12}};
 
-/// `second`: another sweep over the same recipes, for two laid over each other.
-void write_training(const fs::path& folder, bool second) {
+/// Five recipes with four seeds, one of which diverges at step 70.
+void write_training(const fs::path& folder) {
   Index index(folder);
   for (const Recipe& recipe : kRecipes) {
     for (std::int64_t seed = 0; seed < 4; ++seed) {
       RunShape shape;
       shape.recipe = recipe.name;
       shape.seed = seed;
-      shape.gap = recipe.gap * (second ? 1.5 : 1.0);
-      if (!second && std::strcmp(recipe.name, "mxfp4-baseline") == 0 && seed == 3) {
-        shape.diverges_at = 70;
-      }
+      shape.gap = recipe.gap;
+      if (std::strcmp(recipe.name, "mxfp4-baseline") == 0 && seed == 3) shape.diverges_at = 70;
       shape.instruments = seed == 0;
       index.add(make_run(shape), {{"recipe", recipe.name}, {"seed", std::to_string(seed)}});
-    }
-  }
-  index.write();
-}
-
-/// recipe x learning rate x seed, for effects.
-void write_factorial(const fs::path& folder) {
-  Index index(folder);
-  for (const char* recipe : {"bf16", "nvfp4-nvidia", "tetrajet"}) {
-    for (const double lr : {0.001, 0.002, 0.004}) {
-      for (std::int64_t seed = 0; seed < 3; ++seed) {
-        RunShape shape;
-        shape.recipe = recipe;
-        shape.lr = lr;
-        shape.seed = seed;
-        shape.gap = (recipe[0] == 'b'   ? 0.0
-                     : recipe[0] == 'n' ? 0.03
-                                        : 0.06) +
-                    (lr == 0.004 && recipe[0] == 't' ? 0.05 : 0.0) + 10 * lr;
-        shape.instruments = false;
-        const std::string rate = lr == 0.001 ? "0.001" : lr == 0.002 ? "0.002" : "0.004";
-        index.add(make_run(shape),
-                  {{"optim.lr", rate}, {"recipe", recipe}, {"seed", std::to_string(seed)}});
-      }
-    }
-  }
-  index.write();
-}
-
-void write_slots(const fs::path& folder) {
-  Index index(folder);
-  const std::map<std::string, double> gaps = {{"", 0.06},    {"q1", 0.03},  {"q2", 0.02},
-                                              {"q3", 0.006}, {"q4", 0.004}, {"q5", 0.001},
-                                              {"q6", 0.002}};
-  for (std::int64_t seed = 0; seed < 3; ++seed) {
-    RunShape base;
-    base.seed = seed;
-    base.instruments = false;
-    index.add(make_run(base), {{"slot", "none"}, {"seed", std::to_string(seed)}});
-    for (const auto& [slot, gap] : gaps) {
-      RunShape shape = base;
-      shape.recipe = "mxfp4-rceil";
-      shape.only_slot = slot;
-      shape.gap = gap;
-      index.add(make_run(shape),
-                {{"slot", slot.empty() ? "all" : slot}, {"seed", std::to_string(seed)}});
     }
   }
   index.write();
@@ -243,14 +143,8 @@ int run(int argc, char** argv) {
     return 2;
   }
   const fs::path folder = argv[1];
-  fs::remove_all(folder);
-  write_errors(folder / "error");
-  write_gemms(folder / "gemm");
-  write_roundings(folder / "rounding");
-  write_training(folder / "train", false);
-  write_training(folder / "train2", true);
-  write_factorial(folder / "factorial");
-  write_slots(folder / "slots");
+  for (const char* name : {"train", "killed", "many"}) fs::remove_all(folder / name);
+  write_training(folder / "train");
   write_killed(folder / "killed");
   cli::format_table({"e2m1", "nf4"}, "rne").write((folder / "formats.h5").string());
   cli::estimator_table("e2m1").write((folder / "estimators.h5").string());

@@ -1,6 +1,6 @@
-"""Runs the tests of one file; exit status 77 when a module is missing.
+"""Runs the tests of some files in one process; exit status 77 when a module is missing.
 
-usage: run_tests.py TEST_FILE [unittest arguments]
+usage: run_tests.py [unittest options] TEST_FILE...
 """
 
 import importlib.util
@@ -17,7 +17,9 @@ if missing:
     sys.exit(77)
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(here), str(here.parents[1] / "analysis")]
-program = unittest.main(module=Path(sys.argv[1]).stem, argv=sys.argv[1:], exit=False)
+options = [w for w in sys.argv[1:] if w.startswith("-")]
+names = [Path(w).stem if w.endswith(".py") else w for w in sys.argv[1:] if not w.startswith("-")]
+program = unittest.main(module=None, argv=[sys.argv[0], *options, *names], exit=False)
 result = program.result
 if not result.wasSuccessful():
     sys.exit(1)

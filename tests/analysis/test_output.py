@@ -13,22 +13,24 @@ import unittest
 from pathlib import Path
 
 import numpy as np
-from common import FIXTURES, PROGRAM, SOURCES, Case
+from common import FIXTURES, PROGRAM, SOURCES, Case, draw, results
 
 import fp4lab_analysis as fa
 from fp4lab_analysis.registry import kinds_markdown
+from fp4lab_analysis.report.svg import inline
+from pages import page_by_program, page_of
 
-#: Which fixture feeds a kind; all others are fed by `train`.
-FEEDS = {
-    "error": "error",
-    "error-map": "error",
-    "rate-distortion": "error",
-    "slots": "slots",
-    "effects": "factorial",
-    "rounding": "rounding",
-    "accumulator": "gemm",
-    "transfer": "formats.h5",
-    "estimators": "estimators.h5",
+#: What feeds a kind that the report of `train` does not show.
+FEEDS: dict[str, tuple[str, dict]] = {
+    "error": ("first", {}),
+    "error-map": ("first", {}),
+    "rate-distortion": ("first", {}),
+    "slots": ("first", {"task": "digits"}),
+    "effects": ("first", {"task": "glyphs"}),
+    "rounding": ("first", {}),
+    "accumulator": ("first", {}),
+    "transfer": ("formats.h5", {}),
+    "estimators": ("estimators.h5", {}),
 }
 
 
@@ -44,16 +46,30 @@ def run_program(*words: str, **environment: str) -> subprocess.CompletedProcess:
 
 class EveryKind(Case):
     def test_equal_bytes_from_equal_data(self) -> None:
+        """Kinds in the report of `train`: drawn here and by another process. The rest: twice."""
+        page = page_of("train")
+        self.assertEqual(page, page_by_program("train"))
         for name in fa.kinds():
             with self.subTest(name):
-                path = FIXTURES / FEEDS.get(name, "train")
-                first = fa.draw(name, fa.load([path]))
-                second = fa.draw(name, fa.load([path]))
-                self.assertEqual(first.image("svg"), second.image("svg"))
-                self.assertEqual(first.csv(), second.csv())
-                self.assertGreater(len(first.rows), 0)
-                self.assertTrue(first.caption.endswith("."), first.caption)
-                self.names_of_axes(first)
+                folder, options = FEEDS.get(name, ("train", {}))
+                figure = draw(name, folder, **options)
+                if folder == "train":
+                    self.assertIn(f'<figure id="{name}">', page)
+                else:
+                    again = fa.draw(name, fa.load([FIXTURES / folder]), **options)
+                    self.assertEqual(figure.image("svg"), again.image("svg"))
+                    self.assertEqual(figure.csv(), again.csv())
+                self.assertGreater(len(figure.rows), 0)
+                self.assertTrue(figure.caption.endswith("."), figure.caption)
+                self.names_of_axes(figure)
+
+    def test_the_report_holds_what_plot_draws(self) -> None:
+        svg = draw("loss", "train").image("svg")
+        drawn = [f"<svg{part}" for part in page_of("train").split("<svg")[1:]]
+        bodies = [re.sub(r'"f\d+-|#f\d+-', "", d.split("</svg>")[0]) for d in drawn]
+        mine = re.sub(r'"x-|#x-', "", inline(svg, "x-", "")).split("</svg>")[0]
+        paths = re.findall(r'd="([^"]+)"', mine)
+        self.assertTrue(any(re.findall(r'd="([^"]+)"', b) == paths for b in bodies))
 
     def names_of_axes(self, figure) -> None:
         for ax in figure.axes:
@@ -63,21 +79,22 @@ class EveryKind(Case):
             self.assertTrue(row["x_name"] and row["y_name"], row)
 
     def test_png_and_pdf_have_no_dates(self) -> None:
-        results = fa.load([FIXTURES / "gemm"])
         for form, start in (("png", b"\x89PNG"), ("pdf", b"%PDF")):
-            one, two = (fa.draw("accumulator", results).image(form) for _ in range(2))
+            one, two = (fa.draw("accumulator", results("first")).image(form) for _ in range(2))
             self.assertEqual(one, two)
             self.assertTrue(one.startswith(start))
             self.assertNotIn(b"CreationDate", one)
 
     def test_pictures_name_their_runs(self) -> None:
-        results = fa.load([FIXTURES / "error"])
-        svg = fa.draw("error", results).image("svg").decode()
-        self.assertIn(results.runs[0].run_id, svg)
+        figure = draw("accumulator", "first")
+        svg = figure.image("svg").decode()
+        self.assertEqual(len(figure.ids), 3)
+        for name in figure.ids:
+            self.assertIn(name, svg)
         self.assertNotIn("<dc:date>", svg)
 
     def test_csv_reads_back_to_the_drawn_numbers(self) -> None:
-        figure = fa.draw("loss", fa.load([FIXTURES / "killed"]))
+        figure = draw("loss", "killed")
         rows = list(csv.DictReader(io.StringIO(figure.csv())))
         self.assertEqual(len(rows), len(figure.rows))
         for got, want in zip(rows, figure.rows):
@@ -103,21 +120,23 @@ class Command(Case):
     def test_plot_writes_picture_and_numbers(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             out, data = Path(folder, "x.svg"), Path(folder, "x.csv")
-            done = run_program("plot", "error", str(FIXTURES / "error"), "-o", str(out), "--data", str(data))
+            words = ("accumulator", str(FIXTURES / "first"), "-o", str(out), "--data", str(data))
+            done = run_program("plot", *words)
             self.assertEqual((done.returncode, done.stdout), (0, f"{out}\n"), done.stderr)
-            figure = fa.draw("error", fa.load([FIXTURES / "error"]))
+            figure = draw("accumulator", "first")
             self.assertEqual(out.read_bytes(), figure.image("svg"))
             self.assertEqual(data.read_text(), figure.csv())
             self.assertEqual(sorted(p.name for p in Path(folder).iterdir()), ["x.csv", "x.svg"])
 
     def test_failures_are_one_line_with_their_code(self) -> None:
         damaged = str(FIXTURES / "killed" / "runs" / "bbbbbbbbbbbb.h5")
-        error, here = str(FIXTURES / "error"), str(FIXTURES)
+        error, here = str(FIXTURES / "first"), str(FIXTURES)
         for code, text, words in (
             (2, "did you mean 'loss'", ("plot", "los", error)),
             (2, "seal", ("plot", "loss", damaged)),
             (2, "must end in", ("plot", "error", error, "-o", "x.jpg")),
-            (3, "cannot be written", ("plot", "error", error, "-o", here + "/none/x.svg")),
+            (3, "cannot be written", ("plot", "accumulator", error, "-o", here + "/none/x.svg")),
+            (2, "one sweep at a time", ("plot", "flips", error, here + "/second")),
         ):
             done = run_program(*words)
             self.assertEqual(done.returncode, code, (words, done.stderr))
@@ -132,7 +151,7 @@ class Command(Case):
             words = ("transfer", "e2m1", "nf4", "-o", picture, "--data", str(out))
             done = run_program("plot", *words)
             self.assertEqual(done.returncode, 0, done.stderr)
-            figure = fa.draw("transfer", fa.load([FIXTURES / "formats.h5"]))
+            figure = draw("transfer", "formats.h5")
             self.assertEqual(out.read_text(), figure.csv())
         for text, words in (
             ("nearest: 'e2m1'", ("transfer", "e2m1x")),
@@ -159,7 +178,8 @@ class Command(Case):
             done = run_program("plot", "loss", "x.h5", FP4LAB_PYTHON=str(python), CODE=code)
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("apt-get install python3-numpy python3-h5py", done.stderr)
-        self.assertIn("-m pip install numpy h5py", done.stderr)
+        self.assertIn("pip install numpy h5py matplotlib jinja2", done.stderr)
+        self.assertIn("FP4LAB_PYTHON=", done.stderr)
 
     def test_completion_knows_the_kinds(self) -> None:
         script = run_program("completion", "fish").stdout

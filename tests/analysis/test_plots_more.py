@@ -1,4 +1,4 @@
-"""Plots of oscillation, slots, effects, arithmetic, attention: drawn data against the files."""
+"""Comparisons of runs, oscillation, attention and routing: drawn data against the files."""
 
 from __future__ import annotations
 
@@ -6,214 +6,276 @@ import math
 import unittest
 
 import numpy as np
-from common import FIXTURES, Case, drawn, files, plain_runs
+from common import T95, Case, draw, drawn, files, results, rows_of, trained
 
 import fp4lab_analysis as fa
 from fp4lab_analysis.errors import InputError, NotInData
 
-T95 = {2: 12.706204736432095, 3: 4.302652729696142, 4: 3.182446305284263}
+HALF3 = T95[3] / math.sqrt(3)
 
 
-def of_recipe(runs, recipe: str):
-    return sorted((r for r in runs if r.config["recipe"] == recipe), key=lambda r: r.config["seed"])
+def final(runs) -> np.ndarray:
+    return np.array([r["/eval/loss"][-1] for r in runs])
+
+
+def with_slots(folder: str, wanted: set[str]) -> np.ndarray:
+    """Final losses of the runs of the digits that quantize just these slots, by seed."""
+    found = []
+    for r in trained(folder, "t1 digits"):
+        on = {q for q, v in r.config["slots"].items() if v["source"] != "none"}
+        if on == wanted:
+            found.append(r)
+    return final(found)
 
 
 class Comparisons(Case):
     def test_slots_are_paired_with_none(self) -> None:
-        figure = fa.draw("slots", fa.load([FIXTURES / "slots"]))
-        runs = plain_runs("slots")
-
-        def loss(slot: str | None) -> np.ndarray:
-            on = {
-                "all six": {f"q{i}" for i in range(1, 7)},
-                None: set(),
-            }.get(slot, {slot})
-            mine = [
-                r
-                for r in runs
-                if {q for q, v in r.config["slots"].items() if v["spec"] != "none"} == on
-            ]
-            self.assertEqual(len(mine), 3)
-            return np.array([r["/eval/loss"][-1] for r in sorted(mine, key=lambda r: r.config["seed"])])
-
-        for slot in ("q1", "q5", "all six"):
-            row = next(r for r in figure.rows if r["x"] == slot)
-            d = loss(slot) - loss(None)
+        figure = draw("slots", "first", task="digits")
+        none = with_slots("first", set())
+        self.assertEqual(len(none), 3)
+        every = {f"q{i}" for i in range(1, 7)}
+        names = ["q1", "q2", "q3", "q5", "all six"]
+        self.assertEqual([r["x"] for r in figure.rows], names)
+        for row, name in zip(figure.rows, names):
+            d = with_slots("first", every if name == "all six" else {name}) - none
             self.same(row["y"], d.mean(), 1e-9)
-            self.same(row["high"], d.mean() + T95[3] * d.std(ddof=1) / math.sqrt(3), 1e-9)
-        self.assertEqual([r["x"] for r in figure.rows], ["q1", "q2", "q3", "q4", "q5", "q6", "all six"])
-        with self.assertRaises(NotInData):
-            fa.draw("slots", fa.load([FIXTURES / "train"]))
+            half = HALF3 * d.std(ddof=1)
+            self.same([row["low"], row["high"]], [d.mean() - half, d.mean() + half], 1e-9)
+        with self.assertRaisesRegex(NotInData, "needs runs that quantize none"):
+            fa.draw("slots", results("first"), task="t4")
+
+    def test_slots_of_two_sweeps(self) -> None:
+        figure = draw("slots", "first", "second", task="digits")
+        d = with_slots("second", {"q3"}) - with_slots("second", set())
+        row = next(r for r in rows_of(figure, "second") if r["x"] == "q3")
+        self.same(row["y"], d.mean(), 1e-9)
+        row = next(r for r in rows_of(figure, "second") if r["x"] == "q5")
+        self.assertTrue(math.isnan(row["y"]))  # not in the second sweep
 
     def test_final_values(self) -> None:
-        figure = fa.draw("final", fa.load([FIXTURES / "train"]))
-        runs = plain_runs("train")
-        base = np.array([r["/eval/loss"][-1] for r in of_recipe(runs, "bf16")])
+        figure = draw("final", "first", task="t4")
+        base = final(trained("first", "t4 grammar", "bf16"))
         rows = {r["series"]: r for r in figure.rows}
-        d = np.array([r["/eval/loss"][-1] for r in of_recipe(runs, "tetrajet")]) - base
-        self.same(rows["tetrajet"]["y"], d.mean(), 1e-9)
-        self.same(rows["tetrajet"]["low"], d.mean() - T95[4] * d.std(ddof=1) / 2, 1e-9)
-        d = np.array([r["/eval/loss"][-1] for r in of_recipe(runs, "mxfp4-baseline")[:3]]) - base[:3]
-        self.same(rows["mxfp4-baseline"]["y"], d.mean(), 1e-9)  # seed 3 diverged
-        self.assertEqual(
-            list(rows), ["four-over-six", "nvfp4-nvidia", "tetrajet", "mxfp4-baseline"]
-        )
-        figure = fa.draw("final", fa.load([FIXTURES / "train"]), metric="accuracy")
-        self.assertEqual(figure.rows[0]["series"], "four-over-six")
+        self.assertEqual(sorted(rows), ["mxfp4-baseline", "nvfp4-basic", "tetrajet"])
+        means = []
+        for name, row in rows.items():
+            d = final(trained("first", "t4 grammar", name)) - base
+            self.same(row["y"], d.mean(), 1e-9)
+            half = HALF3 * d.std(ddof=1)
+            self.same([row["low"], row["high"]], [d.mean() - half, d.mean() + half], 1e-9)
+            means.append(row["y"])
+        self.assertEqual(means, sorted(means))  # the best on top
+        figure = draw("final", "first", task="t4", metric="accuracy")
+        means = [r["y"] for r in figure.rows]
+        self.assertEqual(means, sorted(means, reverse=True))
         with self.assertRaisesRegex(InputError, "none of eval_loss"):
-            fa.draw("final", fa.load([FIXTURES / "train"]), metric="loss")
+            fa.draw("final", results("first"), task="t4", metric="loss")
+
+    def test_final_values_leave_out_what_diverged(self) -> None:
+        figure = draw("final", "train")
+        runs = [
+            sorted(
+                (r for r in trained_by_recipe() if r.recipe == name), key=lambda r: r.seed
+            )
+            for name in ("mxfp4-baseline", "bf16")
+        ]
+        d = final(runs[0])[:3] - final(runs[1])[:3]  # seed 3 diverged
+        row = next(r for r in figure.rows if r["series"] == "mxfp4-baseline")
+        self.same(row["y"], d.mean(), 1e-9)
+
+    def test_final_values_of_two_sweeps(self) -> None:
+        figure = draw("final", "first", "second", task="t4")
+        for folder in ("first", "second"):
+            d = final(trained(folder, "t4 grammar", "tetrajet")) - final(
+                trained(folder, "t4 grammar", "bf16")
+            )
+            row = rows_of(figure, f"{folder}: tetrajet")[0]
+            self.same([row["y"], row["high"]], [d.mean(), d.mean() + HALF3 * d.std(ddof=1)], 1e-9)
+            self.assertEqual(row["x"], "tetrajet")
+        self.assertEqual(figure.axes[0].get_title(loc="left"), "Final value minus bf16")
 
     def test_effects(self) -> None:
-        figure = fa.draw("effects", fa.load([FIXTURES / "factorial"]))
-        runs = plain_runs("factorial")
-        y = np.array([r["/eval/loss"][-1] for r in runs])
-        recipe = np.array([r.config["recipe"] for r in runs])
+        figure = draw("effects", "first", task="glyphs")
+        runs = [r for r in trained("first", "t1 glyphs") if r.status == "complete"]
+        self.assertEqual(len(runs), 12)  # 2 x 2 x 3: those at the largest rate diverged
+        y = final(runs)
+        recipe = np.array([r.recipe for r in runs])
         rate = np.array([r.config["optim"]["lr"] for r in runs])
+        seed = np.array([r.seed for r in runs])
         total = ((y - y.mean()) ** 2).sum()
-        between = sum(
-            (recipe == r).sum() * (y[recipe == r].mean() - y.mean()) ** 2 for r in set(recipe)
-        )
+
+        def between(*factors: np.ndarray) -> float:
+            """Sum of squares between the cells of some factors."""
+            cells = list(zip(*factors))
+            parts = []
+            for cell in set(cells):
+                mask = np.array([c == cell for c in cells])
+                parts.append(mask.sum() * (y[mask].mean() - y.mean()) ** 2)
+            return sum(parts)
+
+        a, b, s = between(recipe), between(rate), between(seed)
+        ab = between(recipe, rate) - a - b
         rows = {r["x"]: r["y"] for r in figure.rows if r["series"] == "share"}
-        self.same(rows["recipe"], 100 * between / total, 1e-9)  # balanced, so type II is plain
-        self.assertIn("recipe × optim.lr", rows)
-        self.same(sum(rows.values()), 100.0, 1e-9)
-        mask = (recipe == "tetrajet") & (rate == 0.004)
-        row = next(r for r in figure.rows if r["series"] == "0.004" and r["x"] == 2)
-        self.same(row["y"], y[mask].mean(), 1e-9)
+        for name, part in (
+            ("recipe", a), ("optim.lr", b), ("recipe × optim.lr", ab), ("seed", s),
+            ("rest", total - a - b - ab - s),
+        ):  # balanced, so type II is plain
+            self.same(rows[name], 100 * part / total, 1e-7)
+        self.assertEqual(len(rows), 5)
+        self.assertIn("6 runs have no finite value and are left out.", figure.notes)
+        first = "recipe" if a > b else "optim.lr"
+        panel = next(r for r in figure.rows if r["panel"].startswith("Means") and r["x"] == 0)
+        one, other = (recipe, rate) if first == "recipe" else (rate, recipe)
+        mask = (one == one.min()) & (other.astype(str) == panel["series"])
+        self.same(panel["y"], y[mask].mean(), 1e-9)
+
+
+def trained_by_recipe():
+    from common import plain_runs
+
+    return plain_runs("train")
 
 
 class Oscillation(Case):
     @classmethod
     def setUpClass(cls) -> None:
-        cls.results = fa.load([FIXTURES / "train"])
-        cls.one = of_recipe(plain_runs("train"), "tetrajet")[0]
+        cls.runs = trained("first", "t4 grammar", "tetrajet")
+        cls.one = cls.runs[0]
 
-    def test_ratio_and_share(self) -> None:
-        figure = fa.draw("oscillation", self.results)
-        _, y = drawn(figure, "tetrajet", "Oscillation ratio, mean")
-        self.same(y, self.one["/oscillation/ratio_mean"].mean(axis=1))
-        _, y = drawn(figure, "tetrajet", "Oscillating weights (ratio above 16)")
-        self.same(y, 100 * self.one["/oscillation/fraction_above_16"].mean(axis=1))
+    def draw(self, kind: str, **options):
+        return draw(kind, "first", task="t4", **options)
+
+    def test_ratio_and_share_over_seeds(self) -> None:
+        figure = self.draw("oscillation")
+        for path, panel, factor in (
+            ("ratio_mean", "Oscillation ratio, mean", 1),
+            ("fraction_above_16", "Oscillating weights (ratio above 16)", 100),
+        ):
+            want = factor * np.array([r[f"/oscillation/{path}"].mean(axis=1) for r in self.runs])
+            rows = rows_of(figure, "tetrajet", panel)
+            self.same([r["x"] for r in rows], self.one["/oscillation/step"])
+            self.same([r["y"] for r in rows], want.mean(axis=0), 1e-9)
+            half = HALF3 * want.std(axis=0, ddof=1)
+            self.same([r["high"] for r in rows], want.mean(axis=0) + half, 1e-9)
+
+    def test_oscillation_of_two_sweeps(self) -> None:
+        figure = draw("oscillation", "first", "second", task="t4")
+        runs = trained("second", "t4 grammar", "tetrajet")
+        want = np.mean([r["/oscillation/ratio_mean"].mean(axis=1) for r in runs], axis=0)
+        _, y = drawn(figure, "second: tetrajet", "Oscillation ratio, mean")
+        self.same(y, want, 1e-9)
 
     def test_confidence(self) -> None:
-        figure = fa.draw("confidence", self.results, run="tetrajet")
-        counts = self.one["/oscillation/confidence_histogram"].sum(axis=1)
-        x, y = drawn(figure, "step 120")
+        figure = self.draw("confidence", run="tetrajet")
+        path = "/oscillation/confidence_histogram"
+        counts = self.one[path].sum(axis=1)
+        x, y = drawn(figure, f"step {self.one['/oscillation/step'][-1]}")
         self.same(y, 100 * counts[-1] / counts[-1].sum())
-        self.same(x, np.arange(20) / 20, 1e-9)
+        self.same(x, self.one.edges[path][:-1])
+        self.same(counts.sum(axis=1), [counts[0].sum()] * len(counts))  # every weight, each time
+        want = np.mean([r["/oscillation/confidence_mean"].mean(axis=1) for r in self.runs], axis=0)
+        _, y = drawn(figure, "tetrajet", "Mean confidence over time")
+        self.same(y, want, 1e-9)
+        both = draw("confidence", "first", "second", task="t4", run="tetrajet")
+        other = trained("second", "t4 grammar", "tetrajet")[0]
+        counts = other[path].sum(axis=1)[-1]
+        _, y = drawn(both, f"second: tetrajet: step {other['/oscillation/step'][-1]}")
+        self.same(y, 100 * counts / counts.sum())
 
     def test_trajectories_are_those_that_change_most(self) -> None:
-        figure = fa.draw("trajectories", self.results, run="tetrajet", weights=3)
+        figure = self.draw("trajectories", run="tetrajet", weights=3)
         codes = self.one["/traces/code"].astype(int)
-        changes = (np.diff(codes, axis=0) != 0).sum(axis=0)
-        best = sorted(range(8), key=lambda k: (-changes[k], k))[:3]
-        flat = self.one["/traces/flat_index"]
+        latent = self.one["/traces/latent"].astype(float)
+        values = np.where(codes == 8, 0, codes)  # -0 is 0
+        changes = (np.diff(values, axis=0) != 0).sum(axis=0)
+        best = sorted(range(codes.shape[1]), key=lambda k: (-changes[k], k))[:3]
+        self.assertGreater(changes[best[0]], 0)
+        names = self.one["/policy/layer"]
         for k in best:
-            title = f"weight {flat[k]}: {changes[k]} code changes"
-            _, y = drawn(figure, "latent weight", title)
-            self.same(y, self.one["/traces/latent"][:, k].astype(float))
-            _, y = drawn(figure, f"code of weight {flat[k]}")
+            layer = names[self.one["/traces/layer_index"][k]]
+            weight = f"{layer}[{self.one['/traces/flat_index'][k]}]"
+            title = f"{weight}: {changes[k]} change{'s' if changes[k] != 1 else ''}"
+            x, y = drawn(figure, "latent weight", title)
+            self.same(x, self.one["/traces/step"])
+            self.same(y, latent[:, k])
+            _, y = drawn(figure, f"code of {weight}")
             self.same(y, codes[:, k])
-            near = [r["y"] for r in figure.rows if r["series"] == "threshold" and r["panel"] == title]
-            low, high = self.one["/traces/latent"][:, k].min(), self.one["/traces/latent"][:, k].max()
-            inside = [t for t in self.one["/traces/thresholds"] if low <= t <= high]
+            near = [r["y"] for r in rows_of(figure, "threshold", title)]
+            inside = [
+                t for t in self.one["/traces/thresholds"]
+                if latent[:, k].min() <= t <= latent[:, k].max()
+            ]
             self.assertLessEqual(set(inside), set(near))
-            self.assertTrue(inside)
+            self.assertTrue(inside)  # what changes its code crosses a threshold
+
+    def test_codes_change_where_the_latent_weight_crosses(self) -> None:
+        """The file's own thresholds and codes agree: what the picture shows is the quantizer."""
+        codes = self.one["/traces/code"].astype(int)
+        latent = self.one["/traces/latent"].astype(float)
+        limits = self.one["/traces/thresholds"]
+        between = np.searchsorted(limits, latent)
+        for k in range(codes.shape[1]):
+            off = np.isin(latent[:, k], limits)
+            pairs = {(b, c) for b, c, o in zip(between[:, k], codes[:, k], off) if not o}
+            negative = limits.size // 2
+            for b, c in pairs:
+                magnitude = abs(b - negative)
+                self.assertEqual(c & 7, min(magnitude, 7), (k, b, c))
 
     def test_flips(self) -> None:
-        figure = fa.draw("flips", self.results, run="tetrajet")
-        _, y = drawn(figure, "block1.ffn-up", "Changes back (reversals)")
-        self.same(y, self.one["/oscillation/reversals"][:, 3])
+        figure = self.draw("flips", run="tetrajet")
+        for path, panel in (("flips", "Code changes"), ("reversals", "Changes back (reversals)")):
+            for i, layer in enumerate(self.one["/oscillation/layer"]):
+                x, y = drawn(figure, layer, panel)
+                self.same(y, self.one[f"/oscillation/{path}"][:, i])
+            self.assertEqual(list(x), [str(s) for s in self.one["/oscillation/step"]])
+        self.assertGreater(self.one["/oscillation/flips"].sum(), 0)
 
-    def test_attention_and_router(self) -> None:
-        figure = fa.draw("attention", self.results)
-        rows = [r for r in figure.rows if r["panel"] == "block1.attn" and r["series"] == "tetrajet"]
-        entropy = self.one["/attention/entropy"][:, 1]
-        self.same([r["y"] for r in rows], entropy.mean(axis=1))
-        self.same([r["high"] for r in rows], entropy.max(axis=1))
-        figure = fa.draw("router", self.results, run="tetrajet")
-        load = self.one["/router/load"][:, 0].astype(float)
-        _, y = drawn(figure, "expert 2")
-        self.same(y, 100 * load[:, 2] / load.sum(axis=1))
-        flips = 100 * self.one["/router/flips"].sum() / load.sum()
-        self.assertIn(f"{flips:.2g} % of the tokens", figure.notes[0])
+    def test_attention(self) -> None:
+        figure = self.draw("attention")
+        entropy = self.one["/attention/entropy"]
+        for i, layer in enumerate(self.one["/attention/layer"]):
+            rows = rows_of(figure, "tetrajet", layer)
+            self.same([r["x"] for r in rows], self.one["/attention/step"])
+            self.same([r["y"] for r in rows], entropy[:, i].mean(axis=1))
+            self.same([r["low"] for r in rows], entropy[:, i].min(axis=1))
+            self.same([r["high"] for r in rows], entropy[:, i].max(axis=1))
+        both = draw("attention", "first", "second", task="t4")
+        layer = self.one["/attention/layer"][0]
+        other = trained("second", "t4 grammar", "tetrajet")[0]
+        _, y = drawn(both, "second: tetrajet", layer)
+        self.same(y, other["/attention/entropy"][:, 0].mean(axis=1))
+
+    def test_router(self) -> None:
+        run = trained("first", "t6 grammar", "tetrajet")[0]
+        figure = draw("router", "first", task="t6", run="tetrajet")
+        layers = list(run["/router/layer"])
+        self.assertTrue(layers)
+        for i, layer in enumerate(layers):
+            load = run["/router/load"][:, i].astype(float)
+            self.same(load.sum(axis=1), [load[0].sum()] * len(load))  # every token, each time
+            for k in range(load.shape[1]):
+                _, y = drawn(figure, f"expert {k}", layer)
+                self.same(y, 100 * load[:, k] / load.sum(axis=1))
+        have = run["/router/flips"] >= 0
+        flips = 100 * run["/router/flips"][have].sum() / run["/router/load"].sum(axis=2)[have].sum()
+        self.assertIn(f"{flips:.2g} % of the tokens", " ".join(figure.notes))
 
     def test_without_the_group(self) -> None:
-        path = next(p for p in files("slots"))
+        path = next(p for p in files("first") if "digits" in p.read_bytes().decode("latin-1"))
         for kind in ("oscillation", "confidence", "trajectories", "flips", "attention", "router"):
             with self.assertRaisesRegex(NotInData, "no training run here holds"):
                 fa.draw(kind, fa.load([path]))
 
 
-class Arithmetic(Case):
-    def test_rounding(self) -> None:
-        figure = fa.draw("rounding", fa.load([FIXTURES / "rounding"]))
-        run = next(
-            r for r in plain_runs("rounding") if r.config["rounding"]["spec"].endswith("sr:16")
-        )
-        x, y = drawn(figure, "mxfp4,rule=rceil,round=sr:16")
-        self.same(x, run["/table/repeats"])
-        self.same(y, run["/table/relative_error"])
-        _, law = drawn(figure, "mxfp4,rule=rceil,round=sr:16: 1/√n law")
-        signal = run["/table/rms_error"] / run["/table/relative_error"]
-        self.same(law[1:], (run["/table/unbiased_rms"] / signal)[1:], 1e-9)
-        self.same(law[6] / y[6], 1.0, 0.1)  # unbiased: on its law
-        row = next(r for r in figure.rows if r["series"] == "bias" and r["x"].endswith("sr:16"))
-        self.assertEqual(row["y"], run["/table/bias"][-1])
-
-    def test_accumulator(self) -> None:
-        figure = fa.draw("accumulator", fa.load([FIXTURES / "gemm"]))
-        run = next(r for r in plain_runs("gemm") if r.config["gemm"]["accumulate"] == "acc:bf16")
-        x, y = drawn(figure, "acc:bf16", "Error growth")
-        self.same(x, run["/table/k"])
-        self.same(y, run["/table/relative_error"])
-        rows = [r for r in figure.rows if r["series"] == "acc:bf16" and r["x_name"].endswith("ULP")]
-        bins = [run[f"/table/ulp_{b}"][-1] for b in ("0", "1", "2_3", "4_15", "16_255", "256_up")]
-        self.same([r["y"] for r in rows], 100 * np.array(bins) / 256)
-
-
-class Numbers(Case):
-    """Against E2M1 as OCP's table has it."""
-
-    VALUES = (0, 0.5, 1, 1.5, 2, 3, 4, 6)
-
-    def nearest(self, x: np.ndarray) -> np.ndarray:
-        grid = np.array(sorted({-v for v in self.VALUES} | set(self.VALUES)))
-        return grid[np.abs(x[:, None] - grid).argmin(axis=1)]
-
-    def test_transfer_curve(self) -> None:
-        figure = fa.draw("transfer", fa.load([FIXTURES / "formats.h5"]))
-        x, y = drawn(figure, "e2m1, rne", "Transfer curve")
-        _, thresholds = drawn(figure, "e2m1, rne", "Thresholds")
-        half = [0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0]
-        self.same(6 * thresholds, [-t for t in half[::-1]] + half)  # drawn over the range
-        x, y = 6 * x, 6 * y
-        probe = np.linspace(-7, 7, 1000) + 1e-4
-        at = np.searchsorted(x, probe, side="right") - 1
-        self.same(y[at], self.nearest(probe))
-        x, error = drawn(figure, "e2m1, rne", "Error")
-        self.same(6 * error, y - 6 * x, 1e-9)
-
-    def test_estimators(self) -> None:
-        figure = fa.draw("estimators", fa.load([FIXTURES / "estimators.h5"]))
-        v, ste = drawn(figure, "ste")
-        self.same([v[0], v[-1]], [-7.5, 7.5])
-        self.same(ste, np.ones_like(v))
-        _, clipped = drawn(figure, "clipped-ste")
-        self.same(clipped, (np.abs(v) <= 6).astype(float))
-        _, ewgs = drawn(figure, "ewgs")
-        inside = np.abs(v) < 5.99
-        grid = np.array(sorted({-g for g in self.VALUES} | set(self.VALUES)), float)
-        low = np.searchsorted(grid, v[inside], side="right") - 1
-        width = grid[low + 1] - grid[low]
-        want = 1 + 0.2 * (v[inside] - self.nearest(v[inside])) / width
-        away = np.abs(np.abs(v[inside] - grid[low]) / width - 0.5) > 1e-3  # ties go either way
-        self.same(ewgs[inside][away], want[away], 1e-5)
-        _, stable = drawn(figure, "stableqat")
-        c = np.sqrt(2) * np.pi * 0.21
-        self.same(stable[np.argmin(np.abs(v))], (1 - c) / (1 + c), 1e-2)
-        _, dge = drawn(figure, "dge")
-        self.assertEqual(dge.max(), 3.0)  # its cap
+class OneSweep(Case):
+    def test_kinds_that_show_one_sweep_say_so(self) -> None:
+        for kind in ("layers", "codes", "scales", "trajectories", "flips", "router", "effects"):
+            self.assertFalse(fa.kinds()[kind].layered)
+            with self.assertRaisesRegex(InputError, "shows one sweep at a time; name one of first, second"):
+                fa.draw(kind, results("first", "second"))
+        layered = [name for name, kind in fa.kinds().items() if kind.layered]
+        self.assertEqual(len(layered), 14)
 
 
 if __name__ == "__main__":

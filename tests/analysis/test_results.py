@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 import time
@@ -10,11 +11,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from common import FIXTURES, Case, Plain, files
+from common import FIXTURES, Case, Plain, files, results
 
 import fp4lab_analysis as fa
 from fp4lab_analysis.errors import InputError
-from fp4lab_analysis.groups import group_runs
+from fp4lab_analysis.groups import group_runs, slots_on
 from fp4lab_analysis.results import Result, origin_names
 
 
@@ -57,7 +58,7 @@ class Reading(Case):
                 self.assertNotIn("\n", line)
 
     def test_any_changed_byte_is_seen(self) -> None:
-        whole = files("gemm")[0].read_bytes()
+        whole = min(files("first"), key=lambda p: p.stat().st_size).read_bytes()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "flip.h5")
             for at in range(8, len(whole) - 90, len(whole) // 50):
@@ -89,6 +90,14 @@ class Reading(Case):
         self.assertEqual(states["dddddddddddd"][0], "failed")
         self.assertIn("3 does not divide 64", states["dddddddddddd"][1])
 
+    def test_what_a_real_kill_left_is_listed(self) -> None:
+        found = results("stopped")
+        self.assertEqual(len(found.runs), 1)
+        states = sorted((p.state, p.line) for p in found.problems)
+        self.assertEqual([s for s, _ in states], ["missing", "unfinished"])
+        self.assertRegex(states[1][1], r"claimed by .*, process \d+")
+        self.assertEqual(found.runs[0].columns, {"length": "short"})  # from its plan: no index yet
+
     def test_index_file_stands_for_its_folder(self) -> None:
         whole, index = fa.load([FIXTURES / "train"]), fa.load([FIXTURES / "train" / "sweep.h5"])
         self.assertEqual([r.run_id for r in whole.runs], [r.run_id for r in index.runs])
@@ -103,23 +112,36 @@ class Groups(Case):
             self.assertEqual({r.config["recipe"] for r in group.runs}, {group.label})
 
     def test_further_keys_appear_in_the_label(self) -> None:
-        labels = {g.label for g in group_runs(fa.load([FIXTURES / "factorial"]).runs)}
-        self.assertIn("tetrajet, optim.lr=0.004", labels)
-        self.assertEqual(len(labels), 9)
+        runs = [r for r in results("first").runs if r.config.get("data.name") == "glyphs"]
+        labels = {g.label for g in group_runs(runs)}
+        self.assertIn("tetrajet, optim.lr=1000", labels)
+        self.assertEqual(len(labels), 6)
 
     def test_slots_are_named(self) -> None:
-        labels = {g.label for g in group_runs(fa.load([FIXTURES / "slots"]).runs)}
-        self.assertEqual(labels, {"none", "q1", "q2", "q3", "q4", "q5", "q6", "all"})  # the index's
-        labels = {g.label for g in group_runs(fa.load(files("slots")).runs)}
-        self.assertIn("mxfp4-rceil, slots q3", labels)
-        self.assertIn("mxfp4-rceil, slots all six", labels)
+        runs = [r for r in results("first").runs if r.config.get("data.name") == "digits"]
+        labels = {g.label for g in group_runs(runs)}
+        self.assertEqual(labels, {"none", "q1", "q2", "q3", "q5", "all"})  # as the index has them
+        alone = fa.load([r.path for r in runs])
+        labels = {g.label for g in group_runs(alone.runs)}
+        self.assertIn("bf16, slots q3", labels)
+        self.assertIn("tetrajet, slots all six", labels)
+
+    def test_a_policy_that_switches_slots_off(self) -> None:
+        run = next(r for r in results("first").runs if r.config.get("slots.q3.spec", "none") != "none")
+        self.assertIn("q3", slots_on(run))
+        off = copy.copy(run)
+        off.config = {**run.config, "policy": "none"}
+        self.assertEqual(slots_on(off), [])
 
     def test_two_sweeps_keep_their_names(self) -> None:
-        results = fa.load([FIXTURES / "train", FIXTURES / "train2"])
-        self.assertTrue(results.overlaid)
-        labels = {g.label for g in group_runs(results.runs)}
-        self.assertIn("train: tetrajet", labels)
-        self.assertIn("train2: tetrajet", labels)
+        both = results("first", "second")
+        self.assertTrue(both.overlaid)
+        groups = group_runs([r for r in both.runs if r.config.get("preset") == "t4"])
+        found = {g.label: g for g in groups}
+        one, other = found["first: tetrajet"], found["second: tetrajet"]  # not by steps, which differ
+        self.assertEqual((one.index, one.layer, other.layer), (other.index, 1, 2))
+        self.assertEqual((one.name, other.name), ("tetrajet", "tetrajet"))
+        self.assertEqual(len(found), 6)
         self.assertEqual(origin_names([os.path.join("a", "x"), os.path.join("b", "x")]), ["a/x", "b/x"])
 
 

@@ -29,13 +29,15 @@ def column(run: Result, name: str) -> np.ndarray:
     "rounding",
     "Bias of stochastic rounding and concentration of averages",
     "files of kind `rounding` with `/table`",
+    reads="rounding",
 )
 def plot_rounding(results: Results) -> ResultFigure:
     """Top: error of the mean of n quantizations against n, with the 1/sqrt(n) line that an unbiased
     rounding of the same variance follows (thin). Bottom: bias of the mean over all repeats, away from
     (positive) or towards zero (negative)."""
-    runs = tables(results, "rounding", "repeats", "relative_error", "bias", "unbiased_rms", "rms_error")
+    runs = tables(results, "rounding", "repeats", "relative_error", "bias", "variance", "rms_error")
     groups = group_runs(runs)
+    names = list(dict.fromkeys(g.name for g in groups))
     figure = ResultFigure(1.35 + 0.1 + 0.14 * len(groups))
     top, bottom = figure.subplots(2, 1, gridspec_kw={"height_ratios": (3, 0.5 + 0.4 * len(groups))})
     top.set_title("Error of the mean of n quantizations")
@@ -44,34 +46,39 @@ def plot_rounding(results: Results) -> ResultFigure:
     top.set_xscale("log", base=2)
     top.xaxis.set_major_formatter("{x:.0f}")
     top.set_yscale("log")
-    bias = []
-    for i, group in enumerate(groups):
+    layers = sorted({g.layer for g in groups})
+    bias = np.full((len(layers), len(names)), np.nan)
+    for group in groups:
         run = group.runs[0]
         n, error = column(run, "repeats"), column(run, "relative_error")
-        look = style.look(i, group.layer)
+        look = style.look(group.index, group.layer)
         line(top, n, error, group.label, look, markevery=1)
-        # The law is stated for the root mean square error; the ratio of the columns scales it.
-        rms, law = column(run, "rms_error"), column(run, "unbiased_rms")
+        # The variance of one quantization is known best from all repeats; the ratio of the two error
+        # columns is the size of the tensor.
+        variance = column(run, "variance")[-1]
         with np.errstate(invalid="ignore", divide="ignore"):
-            scaled = np.where(law > 0, law * error / rms, np.nan)
-        if np.isfinite(scaled).any():
+            size = np.nanmedian(column(run, "rms_error") / error)
+        if variance > 0 and np.isfinite(size):
             thin = style.Look(look.color, (0, (1, 1)), "", "")
-            line(top, n, scaled, f"{group.label}: 1/√n law", thin, marks=False, linewidth=0.9)
+            law = np.sqrt(variance / n) / size
+            line(top, n, law, f"{group.label}: 1/√n law", thin, marks=False, linewidth=0.9)
             top.lines[-1].set_label("_law")
-        x = column(run, "bias")
-        bias.append(float(x[-1]))
+        bias[layers.index(group.layer), names.index(group.name)] = column(run, "bias")[-1]
         if len(group.runs) > 1:
             figure.note(f"{group.label}: first of {len(group.runs)} seeds drawn.")
     plain_log_ticks(top.yaxis)
     bottom.set_title("Bias of the mean over all repeats")
     bottom.set_xlabel("mean of sign(x) (mean − x), in units of the tensor")
     bottom.set_ylabel("spec")
-    looks = [style.look(i, g.layer) for i, g in enumerate(groups)]
-    bars(bottom, [g.label for g in groups], ["bias"], np.array([bias]), looks[:1])
+    origins = {g.layer: g.origin for g in groups}
+    series = [origins[k] for k in layers] if len(layers) > 1 else ["bias"]
+    bars(bottom, names, series, bias, [style.look(max(0, k - 1), k) for k in layers])
+    if len(layers) > 1:
+        legend(bottom)
     legend(top, 1)
     figure.caption = (
         "Error of the mean of n quantizations of one tensor; dotted: what an unbiased rounding of the "
-        "same variance reaches, proportional to 1/√n. A curve that leaves its law has a bias (bottom; "
+        "same variance would reach, proportional to 1/√n. A curve that leaves its law has a bias (bottom; "
         "negative is towards zero)."
     )
     return figure
@@ -88,7 +95,10 @@ ULP_BINS = (
 
 
 @plot_kind(
-    "accumulator", "Accumulator error growth and ULP histogram", "files of kind `gemm` with `/table`"
+    "accumulator",
+    "Accumulator error growth and ULP histogram",
+    "files of kind `gemm` with `/table`",
+    reads="gemm",
 )
 def plot_accumulator(results: Results) -> ResultFigure:
     """Top: relative error of the product against the exact one as K grows. Bottom: distances from
@@ -111,7 +121,7 @@ def plot_accumulator(results: Results) -> ResultFigure:
     width = 0.8 / len(groups)
     for i, (group, label) in enumerate(zip(groups, labels)):
         run = group.runs[0]
-        look = style.look(i, group.layer)
+        look = style.look(group.index, group.layer)
         k, error = column(run, "k"), column(run, "relative_error")
         order = np.argsort(k, kind="stable")
         shown = np.where(error > 0, error, np.nan)[order]

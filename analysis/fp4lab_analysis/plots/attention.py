@@ -39,7 +39,7 @@ def plot_attention(results: Results) -> ResultFigure:
             values = run.numbers("/attention/entropy")[:, names.index(layer)]
             mean, low, high = values.mean(axis=1), values.min(axis=1), values.max(axis=1)
             steps = run.numbers("/attention/step")
-            line(ax, steps, mean, group.label, look_of(group, None), low=low, high=high, markevery=1)
+            line(ax, steps, mean, group.label, look_of(group, None), low=low, high=high, markevery=1, shade=0.1)
     labels = [g.label for g in groups]
     legend(axes[0, 0], legend_columns(labels), below=True)
     figure.caption = (
@@ -50,7 +50,7 @@ def plot_attention(results: Results) -> ResultFigure:
     return figure
 
 
-@plot_kind("router", "Router load", "`/router/load` (`log.attention_every`)")
+@plot_kind("router", "Router load", "`/router/load` (`log.attention_every`)", layered=False)
 def plot_router(results: Results, *, run: str | None = None) -> ResultFigure:
     """Share of tokens that each expert receives over time, a panel for each router, with the even
     share (dashed)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .. import style
@@ -12,7 +13,7 @@ from ..errors import NotInData
 from ..figure import ResultFigure, legend, legend_columns, line, outer_labels
 from ..groups import Group, find_baseline, group_runs, references
 from ..registry import plot_kind
-from ..results import Result, Results
+from ..results import STATES, Result, Results
 from ..stats import student_quantile
 
 
@@ -37,10 +38,11 @@ def say_what_is_missing(figure: ResultFigure, results: Results, drawn: list[Resu
     without = len(results.of_kind("run")) - len(drawn)
     if without > 0:
         figure.note(f"{without} of {len(results.of_kind('run'))} runs hold no such data.")
-    for state in ("failed", "unfinished", "unreadable"):
+    for state, words in STATES.items():
         names = [p.name for p in results.problems if p.state == state]
         if names:
-            figure.note(f"{len(names)} runs {state}: {', '.join(names[:6])}.")
+            what = f"{len(names)} run{'s' if len(names) > 1 else ''} {words}"
+            figure.note(f"{what}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}.")
 
 
 def on_grid(runs: list[Result], x_path: str, y_path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +88,7 @@ def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def look_of(group: Group, baseline: Group | None) -> style.Look:
     if baseline is not None and group.values == baseline.values:
-        if group.layer == 0:
-            return style.BASELINE_LOOK
-        dash = style.DASHES[1 + group.layer % 3]
-        return style.Look(style.BASELINE, dash, "o", "")
+        return style.Look(style.BASELINE, style.layer_dash(group.layer), "o", "")
     shift = 0 if baseline is None else 1
     return style.look(max(0, group.index - shift), group.layer)
 
@@ -117,7 +116,7 @@ def plot_loss(
     top.set_ylabel("loss [nat]")
     held_out = all(r.has("/eval/step", "/eval/loss") for r in runs)
     what = "/eval" if held_out else "/series"
-    reference = base.label if base is not None else "no baseline"
+    reference = base.name if base is not None else "no baseline"
     kind = "Held-out" if held_out else "Training"
     bottom.set_title(f"{kind} loss minus {reference}")
     bottom.set_xlabel("step")
@@ -127,7 +126,7 @@ def plot_loss(
         mean, low, high = band(smooth(values, window))
         look = look_of(group, base)
         line(top, steps, mean, counted(group), look, low=low, high=high)
-        mark_ends(top, group, look)
+        mark_ends(top, group.label, group.runs, look)
         if other is None:
             continue
         steps, mine = on_grid([*group.runs], f"{what}/step", f"{what}/loss")
@@ -165,23 +164,25 @@ def counted(group: Group) -> str:
     return f"{group.label} (n={len(group.runs)}{lost})"
 
 
-def mark_ends(ax: Axes, group: Group, look: style.Look) -> None:
-    """A cross at the last finite loss of each diverged run: from there on the mean is one of the
-    runs that are left."""
-    for run in group.runs:
+def mark_ends(
+    ax: Axes, label: str, runs: list[Result], look: style.Look, path: str = "/series/loss"
+) -> None:
+    """A cross at the last finite value of each diverged run: from there on a mean is one of the runs
+    that are left."""
+    for run in runs:
         if not run.diverged:
             continue
-        steps, loss = run.numbers("/series/step"), run.numbers("/series/loss")
-        have = np.flatnonzero(np.isfinite(loss))
+        steps, values = run.numbers("/series/step"), run.numbers(path)
+        have = np.flatnonzero(np.isfinite(values))
         if len(have):
             end = have[-1:]
             cross = style.Look(look.color, "none", "x", "")
-            name = f"{group.label}: seed {run.seed} diverged"
-            line(ax, steps[end], loss[end], name, cross, markersize=8, markeredgewidth=2)
+            name = f"{label}: seed {run.seed} diverged"
+            line(ax, steps[end], values[end], name, cross, markersize=8, markeredgewidth=2)
             ax.lines[-1].set_label("_" + name)
             ax.annotate(
                 f"seed {run.seed} diverged",
-                (steps[end][0], loss[end][0]),
+                (steps[end][0], values[end][0]),
                 xytext=(4, 8),
                 textcoords="offset points",
                 fontsize=7.5,
@@ -216,49 +217,44 @@ def plot_grad_norm(results: Results, *, baseline: str | None = None) -> ResultFi
     runs = trained(results, "/series/step", "/series/grad_norm")
     groups = group_runs(runs)
     base = find_baseline(groups, baseline)
-    drawn = groups[:MOST_PANELS]
-    across = 2 if len(drawn) > 1 else 1
-    down = -(-len(drawn) // across)
+    names = list(dict.fromkeys(g.name for g in groups))
+    panels = names[:MOST_PANELS]
+    across = 2 if len(panels) > 1 else 1
+    down = -(-len(panels) // across)
     figure = ResultFigure(0.6 * down + 0.25 if across > 1 else 1.2)
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for ax in axes.ravel()[len(drawn) :]:
+    for ax in axes.ravel()[len(panels) :]:
         ax.set_visible(False)
     outer_labels(axes)
-    for ax, group in zip(axes.ravel(), drawn):
-        run = group.runs[0]
-        steps, values = run.numbers("/series/step"), run.numbers("/series/grad_norm")
-        spikes = spikes_of(values)
-        ax.set_title(group.label)
+    for ax, name in zip(axes.ravel(), panels):
+        ax.set_title(name)
         ax.set_xlabel("step")
         ax.set_ylabel("norm")
         ax.set_yscale("log")
         plain_log_ticks(ax.yaxis)
-        look = look_of(group, base)
-        solid = style.Look(look.color, "-", "", "")
-        line(ax, steps, values, group.label, solid, linewidth=0.9, marks=False)
-        line(
-            ax,
-            steps[spikes],
-            values[spikes],
-            f"{group.label}: spikes",
-            style.Look(style.INK, "none", "x", ""),
-            markevery=1,
-            markersize=5,
-        )
-        ax.text(
-            0.98,
-            0.95,
-            f"{len(spikes)} spike{'' if len(spikes) == 1 else 's'}",
-            ha="right",
-            va="top",
-            fontsize=8,
-            transform=ax.transAxes,
-        )
+        found = []
+        for group in [g for g in groups if g.name == name]:
+            run = group.runs[0]
+            steps, values = run.numbers("/series/step"), run.numbers("/series/grad_norm")
+            spikes = spikes_of(values)
+            found.append(f"{len(spikes)} spike{'' if len(spikes) == 1 else 's'}")
+            look = look_of(group, base)
+            thin = style.Look(look.color, style.layer_dash(group.layer), "", "")
+            line(ax, steps, values, group.label, thin, linewidth=0.9, marks=False)
+            cross = style.Look(style.INK, "none", "+" if group.layer > 1 else "x", "")
+            marked = f"{group.label}: spikes"
+            line(ax, steps[spikes], values[spikes], marked, cross, markevery=1, markersize=5)
+            mark_ends(ax, group.label, [run], look, "/series/grad_norm")
+        ax.set_title(" and ".join(found), loc="right", fontsize=8, fontweight="normal")
+    if results.overlaid:
+        origins = {g.layer: g.origin for g in groups}
+        lines = [Line2D([], [], color=style.INK, linestyle=style.layer_dash(k)) for k in origins]
+        legend(axes[-1, 0], 4, below=True, entries=(lines, list(origins.values())))
     figure.caption = (
         "Global gradient norm before clipping, first seed of each configuration; crosses are spikes "
         "(more than three times the median of the 20 steps before)."
     )
-    if len(groups) > len(drawn):
-        figure.note(f"{len(groups) - len(drawn)} further configurations are not drawn.")
+    if len(names) > len(panels):
+        figure.note(f"{len(names) - len(panels)} further configurations are not drawn.")
     say_what_is_missing(figure, results, runs)
     return figure

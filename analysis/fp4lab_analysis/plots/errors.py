@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from .. import style
 from ..errors import InputError, NotInData
@@ -44,6 +45,23 @@ def shown_source(row: ErrorRow, results: Results) -> str:
     return f"{row.run.origin}: {name}" if results.overlaid and row.run.origin else name
 
 
+def layer_of(origin: str, results: Results) -> int:
+    """Number of a sweep from 1 on when several are laid over each other, else 0."""
+    return results.origins.index(origin) + 1 if results.overlaid else 0
+
+
+def looks_of(rows: list[ErrorRow], results: Results) -> dict[str, style.Look]:
+    """A look for each source: of sweeps that are laid over each other the same colour for the same
+    source."""
+    names = list(dict.fromkeys(source_of(r) for r in rows))
+    return {
+        shown_source(r, results): style.look(
+            names.index(source_of(r)), layer_of(r.run.origin, results)
+        )
+        for r in rows
+    }
+
+
 def collect(rows: list[ErrorRow], metric: str, results: Results) -> dict[tuple[str, str], list]:
     """Values by (source, spec), over seeds."""
     cells: dict[tuple[str, str], list[float]] = {}
@@ -56,7 +74,7 @@ def collect(rows: list[ErrorRow], metric: str, results: Results) -> dict[tuple[s
     return cells
 
 
-@plot_kind("error", "Quantization error by spec", NEEDS)
+@plot_kind("error", "Quantization error by spec", NEEDS, reads="error")
 def plot_error(results: Results, *, metric: str = "sqnr_db") -> ResultFigure:
     """Bars: one block for each spec, one bar for each source; with several seeds their mean and the
     95 % interval of the mean."""
@@ -82,7 +100,8 @@ def plot_error(results: Results, *, metric: str = "sqnr_db") -> ResultFigure:
     ax.set_title("Quantization error")
     ax.set_xlabel(METRICS[metric])
     ax.set_ylabel("spec")
-    bars(ax, specs, sources, mean, [style.look(i) for i in range(len(sources))], low=low, high=high)
+    looks = looks_of(rows, results)
+    bars(ax, specs, sources, mean, [looks[s] for s in sources], low=low, high=high)
     legend(ax, legend_columns(sources), below=True)
     better = "longer is better" if metric == "sqnr_db" else "shorter is better"
     figure.caption = f"{METRICS[metric]} of each spec on {len(sources)} sources ({better})."
@@ -94,7 +113,9 @@ def plot_error(results: Results, *, metric: str = "sqnr_db") -> ResultFigure:
     return figure
 
 
-@plot_kind("error-map", "Quantization error: format by scale and rounding", NEEDS)
+@plot_kind(
+    "error-map", "Quantization error: format by scale and rounding", NEEDS, reads="error"
+)
 def plot_error_map(results: Results, *, metric: str = "sqnr_db") -> ResultFigure:
     """Heat map of format (rows) by scale rule and rounding (columns), a panel for each source."""
     rows = rows_of(results, metric)
@@ -137,17 +158,52 @@ def plot_error_map(results: Results, *, metric: str = "sqnr_db") -> ResultFigure
     return figure
 
 
-@plot_kind("rate-distortion", "SQNR against bits and block size", NEEDS)
+def draw_bits(ax: Axes, rows: list[ErrorRow], name: str, look: style.Look) -> None:
+    """SQNR of one base against bits, hollow where it rounds stochastically."""
+    for stochastic in (False, True):
+        points = sorted(
+            (r.bits, r.values["sqnr_db"]) for r in rows if r.rounding.startswith("sr") == stochastic
+        )
+        if points:
+            line(
+                ax,
+                [b for b, _ in points],
+                [v for _, v in points],
+                f"{name}, stochastic" if stochastic else name,
+                style.Look(look.color, "none", look.marker, ""),
+                markersize=5.5,
+                markevery=1,
+                markerfacecolor=style.PAPER if stochastic else look.color,
+            )
+
+
+def draw_sizes(ax: Axes, rows: list[ErrorRow], name: str, look: style.Look) -> None:
+    """Mean SQNR of one base against block size, a line for each way of scaling and rounding that was
+    run with two sizes or more."""
+    sizes: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for r in rows:
+        if r.block > 0:
+            way = sizes.setdefault((r.rule, r.rounding), {})
+            way.setdefault(r.block, []).append(r.values["sqnr_db"])
+    for (rule, rounding), found in sorted(sizes.items()):
+        if len(found) < 2:
+            continue
+        blocks = sorted(found)
+        means = [summarize(found[b]).mean for b in blocks]
+        line(ax, blocks, means, f"{name}, {rule}, {rounding}", look, markevery=1)
+
+
+@plot_kind("rate-distortion", "SQNR against bits and block size", NEEDS, reads="error")
 def plot_rate_distortion(results: Results, *, source: str | None = None) -> ResultFigure:
     """Top: SQNR against bits a value, scales counted, with the Gaussian bound of 6.02 dB a bit.
     Bottom: SQNR against the number of elements that share a scale, a line for each way of scaling
     and rounding that was run with several sizes."""
     rows = rows_of(results)
-    sources = list(dict.fromkeys(shown_source(r, results) for r in rows))
+    sources = list(dict.fromkeys(source_of(r) for r in rows))
     if source is not None and source not in sources:
         raise InputError(f"--source '{source}' is none of {', '.join(sources)}")
     chosen = source or sources[0]
-    mine = [r for r in rows if shown_source(r, results) == chosen]
+    mine = [r for r in rows if source_of(r) == chosen]
     bases = sorted({r.base for r in mine})
     figure = ResultFigure(2.1)
     top, bottom = figure.subplots(2, 1)
@@ -159,36 +215,14 @@ def plot_rate_distortion(results: Results, *, source: str | None = None) -> Resu
     bottom.set_ylabel("SQNR [dB]")
     bottom.set_xscale("log", base=2)
     bottom.xaxis.set_major_formatter("{x:.0f}")
-    for i, base in enumerate(bases):
-        look = style.look(i)
-        for stochastic in (False, True):
-            points = sorted(
-                (r.bits, r.values["sqnr_db"])
-                for r in mine
-                if r.base == base and r.rounding.startswith("sr") == stochastic
-            )
-            if points:
-                line(
-                    top,
-                    [b for b, _ in points],
-                    [v for _, v in points],
-                    f"{base}, stochastic" if stochastic else base,
-                    style.Look(look.color, "none", look.marker, ""),
-                    markersize=5.5,
-                    markevery=1,
-                    markerfacecolor=style.PAPER if stochastic else look.color,
-                )
-        sizes: dict[tuple[str, str], dict[float, list[float]]] = {}
-        for r in mine:
-            if r.base == base and r.block > 0:
-                way = sizes.setdefault((r.rule, r.rounding), {})
-                way.setdefault(r.block, []).append(r.values["sqnr_db"])
-        for (rule, rounding), found in sorted(sizes.items()):
-            if len(found) < 2:
-                continue
-            blocks = sorted(found)
-            means = [summarize(found[b]).mean for b in blocks]
-            line(bottom, blocks, means, f"{base}, {rule}, {rounding}", look, markevery=1)
+    for origin in results.origins:
+        layer = layer_of(origin, results)
+        name = f"{origin}: " if layer else ""
+        for i, base in enumerate(bases):
+            some = [r for r in mine if r.base == base and r.run.origin == origin]
+            look = style.look(i, layer)
+            draw_bits(top, some, f"{name}{base}", look)
+            draw_sizes(bottom, some, f"{name}{base}", look)
     seen = [r.bits for r in mine]
     edge = np.array([max(0.0, min(seen) - 0.4), max(seen) + 0.4])
     bound = style.Look(style.MUTED, (0, (4, 2)), "", "")
@@ -200,7 +234,7 @@ def plot_rate_distortion(results: Results, *, source: str | None = None) -> Resu
             0.5, 0.5, "no rule was run with two sizes", ha="center", transform=bottom.transAxes
         )
         figure.note("No rule was run with two block sizes, so the lower panel is empty.")
-    legend(top, loc="best", columns=2 if len(bases) > 5 else 1)
+    legend(top, loc="lower right", columns=2 if len(top.lines) > 6 else 1)
     figure.caption = (
         f"SQNR on {chosen} against bits a value and against elements a scale; hollow marks round "
         "stochastically. No quantizer of Gaussian data lies above the dashed bound."

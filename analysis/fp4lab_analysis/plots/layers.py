@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .. import style
 from ..errors import InputError, NotInData
 from ..figure import ResultFigure, heat, label_ticks, legend, legend_columns, line, outer_labels
-from ..groups import group_runs
+from ..groups import Group, group_runs, slots_on
 from ..registry import plot_kind
 from ..results import Result, Results
 from .curves import say_what_is_missing, trained
@@ -26,11 +28,49 @@ def pick(runs: list[Result], wanted: str | None, figure_note: list[str]) -> Resu
                     return run
         names = ", ".join(f"{g.label}" for g in groups[:12])
         raise InputError(f"--run '{wanted}' is none of: {names} (or the start of a run id)")
-    chosen = next((g for g in groups if g.runs[0].config.get("recipe") != "bf16"), groups[0])
+    chosen = quantizing(groups)
     if len(groups) > 1:
         others = ", ".join(g.label for g in groups if g is not chosen)
         figure_note.append(f"Drawn for {chosen.label}, first seed; --run takes also {others}.")
     return chosen.runs[0]
+
+
+def quantizing(groups: list[Group]) -> Group:
+    """The first configuration that quantizes something, else the first."""
+    return next((g for g in groups if slots_on(g.runs[0])), groups[0])
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A run to draw, the number of its sweep, and what its series are called after."""
+
+    run: Result
+    layer: int
+    prefix: str
+
+
+def pick_each(runs: list[Result], wanted: str | None, figure_note: list[str]) -> list[Picked]:
+    """One run, or one of each sweep where several are laid over each other: the first seed of the
+    same configuration where a sweep has it."""
+    groups = group_runs(runs)
+    layers = list(dict.fromkeys(g.layer for g in groups))
+    if len(layers) == 1:
+        return [Picked(pick(runs, wanted, figure_note), 0, "")]
+    found: list[Picked] = []
+    name = wanted
+    for layer in layers:
+        mine = [g for g in groups if g.layer == layer]
+        group = next((g for g in mine if g.name == name), None)
+        if group is None and wanted is not None:
+            names = ", ".join(g.name for g in mine[:12])
+            raise InputError(f"--run '{wanted}' is no configuration of {mine[0].origin}: {names}")
+        group = group or quantizing(mine)
+        name = name or group.name
+        found.append(Picked(group.runs[0], layer, f"{group.label}: "))
+    others = dict.fromkeys(g.name for g in groups if g.name != name)
+    if others:
+        figure_note.append(f"Drawn for {name}, first seed; --run takes also {', '.join(others)}.")
+    return found
 
 
 def name_of(run: Result) -> str:
@@ -56,7 +96,12 @@ def statistics_of(run: Result) -> list[str]:
     ]
 
 
-@plot_kind("layers", "Any statistic by layer, slot and step", "`/layers/sqnr_db` (`log.slots_every`)")
+@plot_kind(
+    "layers",
+    "Any statistic by layer, slot and step",
+    "`/layers/sqnr_db` (`log.slots_every`)",
+    layered=False,
+)
 def plot_layers(
     results: Results,
     *,
@@ -114,10 +159,23 @@ def plot_layers(
     )
     for text in notes:
         figure.note(text)
-    lost = int((~np.isfinite(shown)).sum())
+    lost = int(np.isnan(shown).sum())
     if lost:
         figure.note(f"{lost} of {shown.size} cells hold no value and are hatched.")
+    endless = int(np.isinf(shown).sum())
+    if endless:
+        why = ": nothing was lost there" if statistic == "sqnr_db" else ""
+        figure.note(f"{endless} cells are infinite and have the colour at the end of the scale{why}.")
     return figure
+
+
+def main_span(mass: np.ndarray, gap: int = 16) -> np.ndarray:
+    """The bins from the first to the last that is used, without those that `gap` empty bins or more
+    part from the bulk: the scale of a block of zeros is far from all others."""
+    used = np.flatnonzero(mass)
+    parts = np.split(used, np.flatnonzero(np.diff(used) > gap) + 1)
+    bulk = max(parts, key=lambda part: float(mass[part].sum()))
+    return np.arange(bulk[0], bulk[-1] + 1)
 
 
 def histogram_over_time(
@@ -143,10 +201,15 @@ def histogram_over_time(
     total = np.where(have, np.nansum(picked, axis=1), np.nan)  # [step, slot, code]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = total / np.nansum(total, axis=2, keepdims=True)
-    used = np.flatnonzero(np.nansum(share[:, panels], axis=(0, 1)) > 0)
-    if used.size == 0:
+    mass = np.nansum(share[:, panels], axis=(0, 1))
+    if not mass.any():
         raise NotInData(f"{chosen.shown}: {path} holds no counts for this choice")
-    span = np.arange(used.min(), used.max() + 1)
+    span = main_span(mass)
+    outside = np.setdiff1d(np.flatnonzero(mass), span)
+    if outside.size:
+        part = 100 * mass[outside].sum() / mass.sum()
+        where = ", ".join(str(codes[i]) for i in outside[:4]) + (" …" if outside.size > 4 else "")
+        notes.append(f"Not shown, as they are far away: {where}, {part:.2g} % of the counts.")
     high = float(np.nanmax(share[:, panels][:, :, span]))
     across = min(2 if axis == "code" else 3, len(panels))
     down = -(-len(panels) // across)
@@ -179,7 +242,7 @@ def histogram_over_time(
     return figure
 
 
-@plot_kind("codes", "Code histograms over time", "`/layers/code_histogram`")
+@plot_kind("codes", "Code histograms over time", "`/layers/code_histogram`", layered=False)
 def plot_codes(
     results: Results, *, run: str | None = None, layer: str | None = None, slot: str | None = None
 ) -> ResultFigure:
@@ -189,7 +252,7 @@ def plot_codes(
     )
 
 
-@plot_kind("scales", "Scale histograms over time", "`/layers/scale_histogram`")
+@plot_kind("scales", "Scale histograms over time", "`/layers/scale_histogram`", layered=False)
 def plot_scales(
     results: Results, *, run: str | None = None, layer: str | None = None, slot: str | None = None
 ) -> ResultFigure:
@@ -212,74 +275,105 @@ def plot_clipping(
     paths = ("/layers/underflow_fraction", "/layers/saturation_fraction")
     runs = trained(results, "/layers/step", *paths)
     notes: list[str] = []
-    chosen = pick(runs, run, notes)
-    layers, slots = chosen.texts("/layers/layer"), chosen.texts("/layers/slot")
-    rows = choose(layers, layer, "layer")
-    steps = chosen.numbers("/layers/step")
+    picked = pick_each(runs, run, notes)
     figure = ResultFigure(1.9)
     axes = figure.subplots(2, 1, sharex=True)
     outer_labels(axes.reshape(2, 1))
     titles = ("Underflow: non-zero inputs that became zero", "Clipped: beyond the largest value")
-    for ax, path, title in zip(axes, paths, titles):
-        ax.set_title(title)
-        ax.set_xlabel("step")
-        ax.set_ylabel("share [%]")
-        values = 100 * chosen.numbers(path)[:, rows]
-        for k, name in enumerate(slots):
-            part = values[:, :, k]
-            have = np.isfinite(part)
-            if not have.any():
-                figure.note(f"{name} is not quantized.")
-                continue
-            n = have.sum(axis=1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                mean = np.where(n > 0, np.where(have, part, 0).sum(axis=1) / n, np.nan)
-            low = np.where(n > 0, np.where(have, part, np.inf).min(axis=1), np.nan)
-            high = np.where(n > 0, np.where(have, part, -np.inf).max(axis=1), np.nan)
-            line(ax, steps, mean, name, style.look(k), low=low, high=high, markevery=1)
-        ax.set_ylim(bottom=0)
-    legend(axes[1], legend_columns(slots), below=True)
-    figure.ids = [chosen.run_id]
-    which = layers[rows[0]] if len(rows) == 1 else f"mean and range over {len(rows)} layers"
-    figure.caption = f"Underflow and clip share of each slot in {name_of(chosen)}: {which}."
+    names: list[str] = []
+    counts: set[int] = set()
+    for each in picked:
+        layers, slots = each.run.texts("/layers/layer"), each.run.texts("/layers/slot")
+        rows = choose(layers, layer, "layer")
+        counts.add(len(rows))
+        steps = each.run.numbers("/layers/step")
+        for ax, path, title in zip(axes, paths, titles):
+            ax.set_title(title)
+            ax.set_xlabel("step")
+            ax.set_ylabel("share [%]")
+            values = 100 * each.run.numbers(path)[:, rows]
+            for k, slot in enumerate(slots):
+                if not np.isfinite(values[:, :, k]).any():
+                    figure.note(f"{each.prefix}{slot} is not quantized.")
+                    continue
+                mean, low, high = mean_and_range(values[:, :, k])
+                name = each.prefix + slot
+                names.append(name)
+                look = style.look(k, each.layer)
+                edges = {"low": low, "high": high} if len(picked) == 1 else {}
+                line(ax, steps, mean, name, look, markevery=1, shade=0.09, **edges)
+            ax.set_ylim(bottom=0)
+    legend(axes[1], legend_columns(names), below=True)
+    figure.ids = [each.run.run_id for each in picked]
+    which = f"mean over {counts.pop()} layers" if counts != {1} else "one layer"
+    if len(picked) == 1:
+        which = layers[rows[0]] if len(rows) == 1 else f"mean and range over {len(rows)} layers"
+    shown = " and ".join(dict.fromkeys(name_of(each.run) for each in picked))
+    figure.caption = f"Underflow and clip share of each slot in {shown}: {which}."
     for text in notes:
         figure.note(text)
-    say_what_is_missing(figure, results.subset([chosen]), [chosen])
+    drawn = [each.run for each in picked]
+    say_what_is_missing(figure, results.subset(drawn), drawn)
     return figure
+
+
+def mean_and_range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, least and largest finite value of each row; NaN for a row without any."""
+    have = np.isfinite(values)
+    n = have.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(n > 0, np.where(have, values, 0).sum(axis=1) / n, np.nan)
+    low = np.where(n > 0, np.where(have, values, np.inf).min(axis=1), np.nan)
+    high = np.where(n > 0, np.where(have, values, -np.inf).max(axis=1), np.nan)
+    return mean, low, high
+
+
+GEMM_METRICS = {
+    "cosine": "Cosine with the binary32 product",
+    "rel_error": "Error of the product over the norm of the binary32 product",
+    "pma": "Projection magnitude alignment <r, q> / <r, r> with the binary32 product r",
+    "rho": "Norm of the binary32 product over the norm of the error",
+}
 
 
 @plot_kind("gemms", "Alignment of the products", "`/gemms` (`log.gemms_every`)")
 def plot_gemms(results: Results, *, run: str | None = None, metric: str = "cosine") -> ResultFigure:
     """Cosine (or rel_error, pma, rho) of each product with the binary32 product, by depth, at the
     last sampled step; earlier samples as thin lines."""
-    if metric not in ("cosine", "rel_error", "pma", "rho"):
-        raise InputError(f"--metric '{metric}' is none of cosine, rel_error, pma, rho")
+    if metric not in GEMM_METRICS:
+        raise InputError(f"--metric '{metric}' is none of {', '.join(GEMM_METRICS)}")
     runs = trained(results, "/gemms/step", f"/gemms/{metric}")
     notes: list[str] = []
-    chosen = pick(runs, run, notes)
-    values = chosen.numbers(f"/gemms/{metric}")
-    layers, products = chosen.texts("/gemms/layer"), chosen.texts("/gemms/gemm")
-    steps = chosen.array("/gemms/step")
+    picked = pick_each(runs, run, notes)
     figure = ResultFigure(1.5)
     ax = figure.subplots()
-    ax.set_title(f"{metric} with the binary32 product")
+    ax.set_title(GEMM_METRICS[metric])
     ax.set_xlabel("layer, in order of depth")
-    ax.set_ylabel(metric)
-    at = np.arange(len(layers))
-    for k, product in enumerate(products):
-        look = style.look(k)
-        for i in range(len(steps) - 1):
-            ax.plot(at, values[i, :, k], color=look.color, linewidth=0.6, alpha=0.35)
-        line(ax, at, values[-1, :, k], product, look, markevery=1)
-    label_ticks(ax.xaxis, layers, 12)
+    ax.set_ylabel(metric.replace("_", " "))
+    layers = list(dict.fromkeys(n for each in picked for n in each.run.texts("/gemms/layer")))
+    labels: list[str] = []
+    for each in picked:
+        values = each.run.numbers(f"/gemms/{metric}")
+        at = np.array([layers.index(n) for n in each.run.texts("/gemms/layer")], float)
+        products = each.run.texts("/gemms/gemm")
+        steps = each.run.array("/gemms/step")
+        for k, product in enumerate(products):
+            look = style.look(k, each.layer)
+            if len(picked) == 1:
+                for i in range(len(steps) - 1):
+                    ax.plot(at, values[i, :, k], color=look.color, linewidth=0.6, alpha=0.35)
+            labels.append(each.prefix + product)
+            line(ax, at, values[-1, :, k], labels[-1], look, markevery=1)
+    label_ticks(ax.xaxis, layers, 16)
     for label in ax.get_xticklabels():
-        label.set_rotation(30)
+        label.set_rotation(40)
         label.set_ha("right")
-    legend(ax, len(products))
-    figure.ids = [chosen.run_id]
+    legend(ax, legend_columns(labels), below=True)
+    figure.ids = [each.run.run_id for each in picked]
+    shown = " and ".join(dict.fromkeys(name_of(each.run) for each in picked))
     figure.caption = (
-        f"{metric} of the three products of each layer with their binary32 products in "
-        f"{name_of(chosen)}, step {int(steps[-1])}; thin lines are earlier samples."
+        f"{GEMM_METRICS[metric]}, for the three products of each layer in {shown} at step "
+        f"{int(steps[-1])}" + ("; thin lines are earlier samples." if len(picked) == 1 else ".")
     )
     for text in notes:
         figure.note(text)

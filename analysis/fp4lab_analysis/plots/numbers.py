@@ -26,7 +26,13 @@ def steps_of(low: np.ndarray, high: np.ndarray, at: np.ndarray) -> tuple[np.ndar
     return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
 
 
-@plot_kind("transfer", "Transfer and error curve of a format with its thresholds", "names of formats")
+@plot_kind(
+    "transfer",
+    "Transfer and error curve of a format with its thresholds",
+    "names of formats",
+    layered=False,
+    reads="format",
+)
 def plot_transfer(results: Results) -> ResultFigure:
     """Top: the value that each number becomes, with the thresholds as ticks. Bottom: the error."""
     curves: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
@@ -73,7 +79,13 @@ def plot_transfer(results: Results) -> ResultFigure:
     return figure
 
 
-@plot_kind("estimators", "Factors of gradient estimators", "the name of a format")
+@plot_kind(
+    "estimators",
+    "Factors of gradient estimators",
+    "the name of a format",
+    layered=False,
+    reads="estimator",
+)
 def plot_estimators(results: Results) -> ResultFigure:
     """What each estimator multiplies the upstream gradient by, against the element over its scale; a
     panel for each, thin lines at the values of the format."""

@@ -19,10 +19,21 @@ from ..groups import (
 )
 from ..metrics import Metric, by_seed, choose_metric, final_value
 from ..plots.compare import effects_of
-from ..results import Result, Results
+from ..results import STATES, Result, Results
 from ..specs import element_bits, error_rows, source_of
 from ..stats import Paired, paired, summarize
-from ..tables import Cell, Table, columns, interval, p_text, rounded, signed, with_spread
+from ..tables import (
+    Cell,
+    Table,
+    columns,
+    interval,
+    interval_cell,
+    p_text,
+    rounded,
+    signed,
+    spread_cell,
+    with_spread,
+)
 
 
 @dataclass
@@ -92,17 +103,17 @@ def training_table(scored: Sequence[Scored], metric: Metric, base: Group | None)
             s.group.label,
             Cell(str(len(s.group.runs)), len(s.group.runs)),
             Cell(str(s.group.diverged), s.group.diverged),
-            Cell(with_spread(summary.mean, summary.sd), summary.mean),
+            spread_cell(summary.mean, summary.sd),
         ]
         if base is None:
-            cells.append(Cell(interval(summary.low, summary.high), summary.low))
+            cells.append(interval_cell(summary.low, summary.high))
         elif s.difference is None:
             cells += [Cell("–"), Cell("–"), Cell("–"), "baseline"]
         else:
             d = s.difference
             cells += [
-                Cell(signed(d.mean, d.sd), d.mean),
-                Cell(interval(d.low, d.high), d.low),
+                Cell(signed(d.mean, d.sd), d.mean, (("mean", d.mean), ("sd", d.sd))),
+                interval_cell(d.low, d.high),
                 Cell(p_text(d.p), d.p),
                 verdict(d, metric),
             ]
@@ -317,10 +328,10 @@ def sections_of(results: Results, baseline: str | None = None) -> list[Section]:
 def problems_sentence(results: Results) -> str:
     """What never finished, in one sentence."""
     parts = []
-    for state in ("failed", "unfinished", "unreadable"):
+    for state, words in STATES.items():
         count = sum(p.state == state for p in results.problems)
         if count:
-            parts.append(f"{count} {state}")
+            parts.append(f"{count} {words}")
     diverged = sum(r.diverged for r in results.runs)
     total = len(results.runs) + sum(p.name != "sweep.h5" for p in results.problems)
     text = f"{len(results.runs)} of {total} runs finished"

@@ -11,9 +11,10 @@ from typing import Any
 import jinja2
 
 from ..errors import InputError, NotInData
-from ..groups import group_runs, is_seed, show, tasks_of
-from ..registry import draw, kinds
-from ..results import Results
+from ..figure import ResultFigure
+from ..groups import group_runs, is_seed, tasks_of
+from ..registry import Kind, draw, kinds
+from ..results import Results, origin_names, show
 from ..tables import Cell, Table, columns
 from .answer import Section, problems_sentence, sections_of
 from .svg import inline
@@ -49,30 +50,50 @@ def draw_all(results: Results, paths: Sequence[str], baseline: str | None) -> li
     from ..cli import redraw_command
 
     found: list[Drawn] = []
-    tasks = tasks_of(results.runs)
     for name in sorted(kinds(), key=order_of):
         kind = kinds()[name]
-        choices: list[str | None] = list(tasks) if name in TRAINING and len(tasks) > 1 else [None]
-        for task in choices:
-            options: dict[str, Any] = {"task": task}
-            if baseline is not None and "baseline" in kind.options:
-                options["baseline"] = baseline
-            try:
-                figure = draw(name, results, **options)
-            except InputError:
-                if "baseline" not in options:
+        for part, part_paths, origin in parts_for(kind, results, paths):
+            tasks = tasks_of(part.runs)
+            choices: list[str | None] = list(tasks) if name in TRAINING and len(tasks) > 1 else [None]
+            for task in choices:
+                options: dict[str, Any] = {"task": task}
+                if baseline is not None and "baseline" in kind.options:
+                    options["baseline"] = baseline
+                figure = draw_if_possible(name, part, options)
+                if figure is None:
                     continue
-                options.pop("baseline")
-                try:
-                    figure = draw(name, results, **options)
-                except InputError:
-                    continue
-            title = f"{kind.title} ({task})" if task else kind.title
-            anchor = re.sub(r"[^a-z0-9]+", "-", f"{name}-{task or ''}".lower()).strip("-")
-            svg = inline(figure.image("svg"), f"f{len(found)}-", f"{title}. {figure.caption}")
-            command = redraw_command(name, paths, options)
-            found.append(Drawn(anchor, title, svg, figure.caption, figure.notes, command))
+                which = ", ".join(w for w in (task, origin) if w)
+                title = f"{kind.title} ({which})" if which else kind.title
+                anchor = re.sub(r"[^a-z0-9]+", "-", f"{name}-{which}".lower()).strip("-")
+                svg = inline(figure.image("svg"), f"f{len(found)}-", f"{title}. {figure.caption}")
+                command = redraw_command(name, part_paths, options)
+                found.append(Drawn(anchor, title, svg, figure.caption, figure.notes, command))
     return found
+
+
+def parts_for(
+    kind: Kind, results: Results, paths: Sequence[str]
+) -> list[tuple[Results, Sequence[str], str]]:
+    """What to draw a kind from: everything, or each sweep by itself where it cannot lay several over
+    each other; with the paths that the command would name."""
+    if kind.layered or not results.overlaid:
+        return [(results, paths, "")]
+    return [
+        (results.subset(r for r in results.runs if r.origin == origin), [path], origin)
+        for path, origin in zip(paths, origin_names(paths))
+    ]
+
+
+def draw_if_possible(name: str, results: Results, options: dict[str, Any]) -> ResultFigure | None:
+    """The figure, or None where the data do not allow it. A baseline that a task does not have is
+    left out of its options."""
+    try:
+        return draw(name, results, **options)
+    except InputError:
+        if "baseline" not in options:
+            return None
+    options.pop("baseline")
+    return draw_if_possible(name, results, options)
 
 
 def runs_table(results: Results) -> Table:
@@ -151,9 +172,10 @@ def what_was_run(results: Results) -> str:
 
 
 def build_report(
-    results: Results, paths: Sequence[str], baseline: str | None = None
+    results: Results, paths: Sequence[str], baseline: str | None = None, figures: bool = True
 ) -> tuple[str, list[Section]]:
-    """The page and its sections. Raises NotInData when there is nothing to say."""
+    """The page, with or without its figures, and its sections. Raises NotInData when there is nothing
+    to say."""
     sections = sections_of(results, baseline)
     if not sections:
         raise NotInData(f"{paths[0]}: no finished run that a report could be made of")
@@ -168,7 +190,7 @@ def build_report(
         state=problems_sentence(results),
         answers=[a for s in sections for a in s.answers],
         sections=sections,
-        figures=draw_all(results, paths, baseline),
+        figures=draw_all(results, paths, baseline) if figures else [],
         problems=results.problems,
         runs=runs_table(results),
         settings=settings_table(results),
