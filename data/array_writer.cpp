@@ -154,7 +154,14 @@ void ArrayWriter::commit() {
       throw EnvironmentError(std::string("cannot write standard output: ") + std::strerror(error));
     }
   }
-  for (auto& [identity, file] : impl_->files) file->publish();
+  // All names or none: outputs of one command belong together.
+  const bool several = impl_->files.size() > 1;
+  try {
+    for (auto& [identity, file] : impl_->files) file->publish(several);
+  } catch (...) {
+    for (auto& [identity, file] : impl_->files) file->retract();
+    throw;
+  }
 }
 
 bool ArrayWriter::uses_stdout() const {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -130,7 +131,8 @@ void AtomicFile::open_temporary() {
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!published_ && !direct_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  const bool left_over = !published_ || kept_;
+  if (left_over && !direct_ && !temporary_.empty()) ::unlink(temporary_.c_str());
   unregister_pending(slot_);
 }
 
@@ -149,21 +151,42 @@ void AtomicFile::finish() {
   if (closed != 0) fail("close", close_error);
 }
 
-void AtomicFile::publish() {
+void AtomicFile::publish(bool revocable) {
   if (direct_) {
     published_ = true;
     return;
   }
-  if (::rename(temporary_.c_str(), resolved_.c_str()) != 0) fail("rename to", errno);
+  replaced_ = ::access(resolved_.c_str(), F_OK) == 0;
+#if defined(RENAME_EXCHANGE)
+  kept_ =
+      revocable && replaced_ &&
+      ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, resolved_.c_str(), RENAME_EXCHANGE) == 0;
+#else
+  static_cast<void>(revocable);
+#endif
+  if (!kept_ && ::rename(temporary_.c_str(), resolved_.c_str()) != 0) fail("rename to", errno);
   published_ = true;
-  unregister_pending(slot_);
-  slot_ = -1;
+  if (!kept_) {
+    unregister_pending(slot_);
+    slot_ = -1;
+  }
   // The name itself becomes durable with its folder; file systems that cannot sync a folder
   // (some network ones) have already accepted the rename.
   const int folder = ::open(folder_of(resolved_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
     ::fsync(folder);
     ::close(folder);
+  }
+}
+
+void AtomicFile::retract() noexcept {
+  if (!published_ || direct_) return;
+  if (kept_) {
+    // The old file goes back to its name, over the new one.
+    if (::rename(temporary_.c_str(), resolved_.c_str()) == 0) kept_ = published_ = false;
+  } else if (!replaced_) {
+    ::unlink(resolved_.c_str());
+    published_ = false;
   }
 }
 

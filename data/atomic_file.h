@@ -26,8 +26,14 @@ class AtomicFile {
   /// Flushes to the disk and closes. Afterwards only publish() or destruction.
   void finish();
 
-  /// Gives the file its name and makes the name durable. Requires finish().
-  void publish();
+  /// Gives the file its name and makes the name durable. Requires finish(). With `revocable` an
+  /// older file of that name is kept aside until the destructor, so that retract() can bring it
+  /// back (on file systems that can exchange two names).
+  void publish(bool revocable = false);
+
+  /// Takes a name back that publish() gave: one of several outputs that belong together could not
+  /// get its own.
+  void retract() noexcept;
 
  private:
   void open_temporary();
@@ -40,6 +46,8 @@ class AtomicFile {
   int slot_ = -1;  // place in the table of pending temporaries
   bool direct_ = false;
   bool published_ = false;
+  bool replaced_ = false;  // there was a file of that name before
+  bool kept_ = false;      // it now has the temporary's name
 };
 
 /// Removes every temporary that is still pending. Async-signal-safe: for signal handlers.

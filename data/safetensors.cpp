@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 #include "data/byte_source.h"
 #include "data/error.h"
@@ -127,6 +128,30 @@ Array read_safetensor(const std::string& path, const SafetensorsEntry& entry) {
             static_cast<std::streamsize>(array.bytes.size()));
   if (!file) throw InputError(where + " cannot be read: " + std::strerror(errno));
   return array;
+}
+
+void write_safetensors(AtomicFile& file, const std::vector<SafetensorsItem>& items,
+                       const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header;
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t at = 0;
+  for (const SafetensorsItem& item : items) {
+    if (header.contains(item.name) || element_count(item.shape) != item.values.size()) {
+      throw std::logic_error("safetensors: tensor '" + item.name +
+                             "' twice, or with a wrong shape");
+    }
+    const std::uint64_t end = at + item.values.size_bytes();
+    header[item.name] = {{"dtype", "F32"}, {"shape", item.shape}, {"data_offsets", {at, end}}};
+    at = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the format's way to align the data
+  const std::uint64_t size = text.size();
+  file.write(&size, sizeof size);
+  file.write(text.data(), text.size());
+  for (const SafetensorsItem& item : items) {
+    file.write(item.values.data(), item.values.size_bytes());
+  }
 }
 
 }  // namespace fp4lab

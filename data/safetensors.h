@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/array.h"
+#include "data/atomic_file.h"
 
 namespace fp4lab {
 
@@ -25,5 +28,18 @@ std::vector<SafetensorsEntry> list_safetensors(const std::string& path);
 
 /// Reads one tensor. Throws InputError for a type that is not readable.
 Array read_safetensor(const std::string& path, const SafetensorsEntry& entry);
+
+/// A binary32 tensor to be written.
+struct SafetensorsItem {
+  std::string name;
+  Shape shape;
+  std::span<const float> values;
+};
+
+/// Writes a checkpoint: the items in their order, `metadata` as the header's texts. finish() and
+/// publish() are the caller's. Throws EnvironmentError, std::logic_error for a name used twice or a
+/// shape that is not that of the values.
+void write_safetensors(AtomicFile& file, const std::vector<SafetensorsItem>& items,
+                       const std::map<std::string, std::string>& metadata);
 
 }  // namespace fp4lab

@@ -1,22 +1,17 @@
-// fp4lab sweep, sweep status, merge, config schema.
+// fp4lab sweep and sweep status.
 #include <unistd.h>
 
 #include <charconv>
-#include <chrono>
-#include <cmath>
-#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
-#include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/atomic_file.h"
-#include "data/byte_source.h"
+#include "data/error.h"
 #include "experiments/cli/context.h"
-#include "experiments/cli/names.h"
-#include "experiments/cli/table.h"
+#include "experiments/cli/sweep_output.h"
 #include "experiments/cli/version.h"
+#include "experiments/sweep/collect.h"
 #include "experiments/sweep/index.h"
 #include "experiments/sweep/plan.h"
 #include "experiments/sweep/runner.h"
@@ -26,7 +21,6 @@ namespace fp4lab::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 using namespace sweep;
 
 struct SweepArguments {
@@ -69,33 +63,80 @@ void shard_of(const std::string& text, int& shard, int& shards) {
   }
 }
 
-std::string time_text(double seconds) {
-  char text[40];
-  if (seconds < 90) {
-    std::snprintf(text, sizeof text, "%.0f s", seconds);
-  } else if (seconds < 5400) {
-    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
-  } else {
-    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
-  }
-  return text;
-}
-
-/// The rank of this process in an MPI job; 0 of 1 outside. Runs are handed out through claims in
-/// the sweep's folder, so that no message has to pass and no MPI library is needed.
+/// The place of this process in an MPI job, from what its launcher says; 0 of 1 outside. Runs are
+/// handed out through claims in the sweep's folder, so that no message has to pass and no MPI
+/// library is needed.
 struct Rank {
   int rank = 0, size = 1;
+  int on_machine = 1;  ///< ranks on this machine
 };
 Rank mpi_rank() {
-  for (const auto& [rank, size] : {std::pair{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-                                   std::pair{"PMI_RANK", "PMI_SIZE"}}) {
-    const char* const r = std::getenv(rank);
-    const char* const s = std::getenv(size);
-    if (r != nullptr && s != nullptr) return {std::atoi(r), std::max(1, std::atoi(s))};
+  struct Launcher {
+    const char *rank, *size, *on_machine;
+  };
+  for (const Launcher& names :
+       {Launcher{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+        Launcher{"PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS"}}) {
+    const char* const rank = std::getenv(names.rank);
+    const char* const size = std::getenv(names.size);
+    const char* const here = std::getenv(names.on_machine);
+    if (rank == nullptr || size == nullptr) continue;
+    return {std::atoi(rank), std::max(1, std::atoi(size)),
+            here == nullptr ? 1 : std::max(1, std::atoi(here))};
   }
   return {};
 }
 
+/// Cores for this process: those it may run on. Ranks that their launcher has not bound to cores
+/// of their own share those of the machine.
+int own_cores(const Rank& rank) {
+  const int usable = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const bool bound = usable < static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+  return bound ? usable : std::max(1, usable / rank.on_machine);
+}
+
+std::string file_text(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+}
+
+/// The plan of this invocation; sweep.toml of its folder is written or compared.
+Plan planned(const SweepArguments& a, SweepFolder& folder, bool write) {
+  const bool resume =
+      a.config.empty() && !a.out.empty() && fs::is_regular_file(fs::path(a.out) / "sweep.toml");
+  if (resume && a.sets.empty()) {
+    folder.root = a.out;
+    return read_plan(folder.config().string());
+  }
+  const std::string config = a.config.empty() ? "default" : a.config;
+  Plan plan = load_plan(config, a.sets);
+  const std::string name = fs::path(config).stem().string();
+  folder.root = a.out.empty() ? fs::path("results") / name : fs::path(a.out);
+  if (!write) return plan;
+  if (has_plan(folder)) {
+    Plan stored;
+    try {
+      stored = stored_plan(folder);
+    } catch (const InputError&) {
+      if (a.extend) throw;
+      stored = plan;  // damaged: written again
+    }
+    if (a.extend) {
+      add_runs(stored, plan);
+      plan = std::move(stored);
+    } else if (!same_runs(stored, plan)) {
+      throw InputError(
+          "'" + folder.root.string() +
+          "' holds another sweep; give a new folder with --out, or --extend to add these "
+          "runs to it");
+    }
+    if (file_text(folder.config()) == plan_text(plan)) return plan;
+  }
+  save_plan(plan, folder);
+  return plan;
+}
+
+/// What the results say about the program that made them.
 Program this_program() {
   Program program;
   program.version = version_number();
@@ -118,210 +159,18 @@ Program this_program() {
   return program;
 }
 
-/// One moving line on a terminal, nothing elsewhere; with --json a line of JSON an event.
-class Reporter {
- public:
-  Reporter(bool json_events, bool quiet)
-      : json_(json_events), terminal_(!quiet && !json_events && ::isatty(2) != 0) {}
-  ~Reporter() { clear(); }
-
-  void operator()(const Event& event) {
-    if (json_) return print_json(event);
-    if (event.kind == Event::Kind::failed) {
-      clear();
-      std::fprintf(stderr, "fp4lab: run %s failed: %s\n", event.run->id.c_str(),
-                   printable(event.message, 400).c_str());
-    }
-    if (!terminal_) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (now < next_) return;
-    next_ = now + std::chrono::milliseconds(100);
-    std::string line = std::to_string(event.finished) + "/" + std::to_string(event.runs) + " runs";
-    if (event.failures != 0) line += ", " + std::to_string(event.failures) + " failed";
-    if (event.eta_s >= 0) line += ", " + time_text(event.eta_s) + " left";
-    line += "  " + event.run->title;
-    if (event.total != 0) line += " " + std::to_string(100 * event.done / event.total) + " %";
-    std::fprintf(stderr, "\r\033[K%s", printable(line, 110).c_str());
-    std::fflush(stderr);
-    shown_ = true;
-  }
-
-  void clear() {
-    if (shown_) std::fprintf(stderr, "\r\033[K");
-    shown_ = false;
-  }
-
- private:
-  static void print_json(const Event& event) {
-    static constexpr const char* kNames[] = {"start", "progress", "done", "failed", "stopped"};
-    json line = {{"event", kNames[static_cast<int>(event.kind)]},
-                 {"run", event.run->id},
-                 {"title", event.run->title},
-                 {"finished", event.finished},
-                 {"failed", event.failures},
-                 {"runs", event.runs}};
-    if (event.kind == Event::Kind::progress) {
-      line["done"] = event.done;
-      line["total"] = event.total;
-    }
-    if (event.kind == Event::Kind::done) line["wall_s"] = event.wall_s;
-    if (event.kind == Event::Kind::failed) line["message"] = event.message;
-    if (event.eta_s >= 0) line["eta_s"] = event.eta_s;
-    std::cout << line.dump() << '\n' << std::flush;
-  }
-
-  bool json_, terminal_, shown_ = false;
-  std::chrono::steady_clock::time_point next_{};
-};
-
-void print_summary(const Plan& plan, const Index& index, Output& out) {
-  for (std::size_t p = 0; p < plan.parts.size(); ++p) {
-    const Part& part = plan.parts[p];
-    std::vector<Table::Column> columns;
-    std::vector<std::string> keys;
-    for (const std::string& key : part.columns) {
-      if (key == "seed") continue;
-      keys.push_back(key);
-      columns.push_back({key, Align::kLeft});
-    }
-    columns.push_back({part.kind->headline(), Align::kRight});
-    columns.push_back({"runs", Align::kRight});
-    Table table(columns);
-    for (const SummaryRow& row : index.summary) {
-      if (row.part != p) continue;
-      std::vector<std::string> cells;
-      for (const std::string& key : keys) {
-        const auto found = row.columns.find(key);
-        cells.push_back(found == row.columns.end() ? "" : cell_text(found->second));
-      }
-      cells.push_back(mean_text(row));
-      cells.push_back(
-          std::to_string(row.runs) +
-          (row.diverged != 0 ? " (" + std::to_string(row.diverged) + " diverged)" : "") +
-          (row.missing != 0 ? " of " + std::to_string(row.runs + row.missing) : ""));
-      table.add(cells);
-    }
-    if (p != 0) out.line();
-    if (plan.parts.size() > 1) out.line(out.bold(part.name));
-    table.print(out);
-  }
-}
-
-void print_dry_run(const Plan& plan, const SweepFolder& folder, int jobs, Output& out) {
-  CostModel costs;
-  double left = 0;
-  std::size_t todo = 0;
-  for (const PlannedRun& run : plan.runs) {
-    if (run_status(folder, run.id).state != RunState::done) continue;
-    try {
-      const auto file = store::ResultFile::read(folder.result(run.id).string());
-      const auto wall = file.attributes.find("wall_s");
-      if (wall != file.attributes.end()) {
-        if (const auto* s = std::get_if<double>(&wall->second)) costs.learn(run.kind, run.cost, *s);
-      }
-    } catch (const InputError&) {
-    }
-  }
-  Table table({{"run"}, {"state"}, {"expected", Align::kRight}, {"seed", Align::kRight}, {"what"}});
-  for (const PlannedRun& run : plan.runs) {
-    const RunState state = run_status(folder, run.id).state;
-    const double seconds = costs.seconds(run.kind, run.cost);
-    if (state != RunState::done) {
-      left += seconds;
-      ++todo;
-    }
-    std::string what = run.title;
-    for (const auto& [key, value] : run.columns) {
-      if (key != "seed") what += "  " + key + "=" + cell_text(value);
-    }
-    table.add(
-        {run.id, state_name(state), general(seconds, 3) + " s", std::to_string(run.seed), what});
-  }
-  table.print(out);
-  out.line();
-  out.line(std::to_string(plan.runs.size()) + " runs, " + std::to_string(todo) + " to do, about " +
-           time_text(left / jobs) + " with " + std::to_string(jobs) +
-           (jobs == 1 ? " worker" : " workers"));
-  if (plan.duplicates != 0) {
-    out.line(std::to_string(plan.duplicates) +
-             " points of the axes came down to a run listed already");
-  }
-}
-
-std::string read_text(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-}
-
-/// The plan of this invocation; sweep.toml of its folder is written or compared.
-Plan planned(const SweepArguments& a, SweepFolder& folder, bool write) {
-  const bool resume =
-      a.config.empty() && !a.out.empty() && fs::is_regular_file(fs::path(a.out) / "sweep.toml");
-  if (resume && a.sets.empty()) {
-    folder.root = a.out;
-    return read_plan(folder.config().string());
-  }
-  const std::string config = a.config.empty() ? "default" : a.config;
-  Plan plan = load_plan(config, a.sets);
-  const std::string name = fs::path(config).stem().string();
-  folder.root = a.out.empty() ? fs::path("results") / name : fs::path(a.out);
-  if (!write) return plan;
-  std::error_code error;
-  fs::create_directories(folder.runs(), error);
-  if (error) {
-    throw EnvironmentError("cannot make '" + folder.runs().string() + "': " + error.message());
-  }
-  const std::string text = plan_text(plan);
-  if (fs::is_regular_file(folder.config())) {
-    const std::string before = read_text(folder.config());
-    if (before == text) return plan;
-    if (!a.extend) {
-      throw InputError(
-          "'" + folder.root.string() +
-          "' holds another sweep; give a new folder with --out, or --extend to add these "
-          "runs to it");
-    }
-    Plan both = read_plan(folder.config().string());
-    const std::size_t shift = both.parts.size();
-    for (Part& part : plan.parts) both.parts.push_back(std::move(part));
-    for (PlannedRun& run : plan.runs) {
-      const bool there = std::any_of(both.runs.begin(), both.runs.end(),
-                                     [&](const PlannedRun& r) { return r.id == run.id; });
-      if (there) continue;
-      run.part += shift;
-      both.runs.push_back(std::move(run));
-    }
-    plan = std::move(both);
-  }
-  const std::string final_text = plan_text(plan);
-  AtomicFile file(folder.config().string());
-  file.write(final_text.data(), final_text.size());
-  file.finish();
-  file.publish();
-  return plan;
-}
-
-ExitCode list_sweeps(Output& out) {
-  Table table({{"sweep"}, {"what"}});
-  for (const BuiltinSweep& sweep : builtin_sweeps()) {
-    // Each opens with a comment that says what question it answers.
-    const std::string first = sweep.toml.substr(2, sweep.toml.find('\n') - 2);
-    table.add({sweep.name, first});
-  }
-  table.print(out);
-  return ExitCode::kDone;
-}
-
 ExitCode run_sweep(Context& context, const SweepArguments& a) {
   Output& out = context.out;
-  if (a.list) return list_sweeps(out);
+  if (a.list) {
+    print_sweep_list(out);
+    return ExitCode::kDone;
+  }
   if (!a.worker.empty()) {
     return static_cast<ExitCode>(run_worker(SweepFolder{a.worker}, this_program()));
   }
   const Rank rank = mpi_rank();
   RunnerOptions options;
-  const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  options.threads = a.threads > 0 ? a.threads : cores;
+  options.threads = a.threads > 0 ? a.threads : own_cores(rank);
   options.jobs = a.jobs > 0 ? a.jobs : rank.size > 1 ? 1 : options.threads;
   options.retries = a.retries;
   options.max_failures = a.max_failures;
@@ -352,7 +201,7 @@ ExitCode run_sweep(Context& context, const SweepArguments& a) {
                                 {"sweep", "--worker", options.folder.root.string()});
   RunnerSummary summary;
   {
-    Reporter reporter(a.json_events && rank.rank == 0, rank.rank != 0);
+    SweepReporter reporter(a.json_events && rank.rank == 0, rank.rank != 0);
     summary = run_plan(plan, options, [&](const Event& event) { reporter(event); });
   }
   if (rank.rank != 0) {
@@ -361,13 +210,7 @@ ExitCode run_sweep(Context& context, const SweepArguments& a) {
   const Index index = read_index(plan, options.folder);
   write_index(plan, index, options.folder);
   if (a.json_events) {
-    const json line = {{"event", "end"},
-                       {"done", index.done},
-                       {"failed", index.failed},
-                       {"diverged", index.diverged},
-                       {"left", index.missing + index.running},
-                       {"folder", options.folder.root.string()}};
-    std::cout << line.dump() << '\n' << std::flush;
+    print_end_event(index, options.folder);
   } else {
     print_summary(plan, index, out);
     out.line();
@@ -382,90 +225,10 @@ ExitCode run_sweep(Context& context, const SweepArguments& a) {
   return index.failed != 0 ? ExitCode::kCheckFailed : ExitCode::kDone;
 }
 
-SweepFolder existing_folder(const std::string& path) {
-  SweepFolder folder{path};
-  if (!fs::is_regular_file(folder.config())) {
-    throw InputError("'" + printable(path, 200) + "' is no sweep: it has no sweep.toml");
-  }
-  return folder;
-}
-
 ExitCode show_status(Context& context, const std::string& path, bool as_json) {
-  const SweepFolder folder = existing_folder(path);
-  const Plan plan = read_plan(folder.config().string());
-  const Index index = read_index(plan, folder);
-  if (as_json) {
-    json runs = json::array();
-    for (const IndexRow& row : index.rows) {
-      runs.push_back({{"run", row.run->id},
-                      {"state", state_name(row.status.state)},
-                      {"outcome", row.status.outcome},
-                      {"detail", row.status.detail},
-                      {"title", row.run->title},
-                      {"seed", row.run->seed}});
-    }
-    context.out.line(json{
-        {"title", plan.title},
-        {"done", index.done},
-        {"failed", index.failed},
-        {"running", index.running},
-        {"missing", index.missing},
-        {"runs", runs}}.dump(2));
-    return ExitCode::kDone;
-  }
-  Table table({{"run"}, {"state"}, {"seed", Align::kRight}, {"what"}, {"detail"}});
-  for (const IndexRow& row : index.rows) {
-    table.add({row.run->id, state_name(row.status.state), std::to_string(row.run->seed),
-               row.run->title,
-               row.status.outcome == "diverged" ? "diverged" : printable(row.status.detail, 80)});
-  }
-  table.print(context.out);
-  context.out.line();
-  context.out.line(std::to_string(index.done) + " done, " + std::to_string(index.failed) +
-                   " failed, " + std::to_string(index.running) + " running, " +
-                   std::to_string(index.missing) + " missing");
-  return ExitCode::kDone;
-}
-
-ExitCode merge(Context& context, const std::string& path, bool links) {
-  const SweepFolder folder = existing_folder(path);
-  const Plan plan = read_plan(folder.config().string());
-  const Index index = read_index(plan, folder);
-  write_index(plan, index, folder);
-  if (links) write_links(plan, index, folder);
-  context.out.line(folder.index().string() + ": " + std::to_string(index.done) + " of " +
-                   std::to_string(plan.runs.size()) + " runs");
-  return ExitCode::kDone;
-}
-
-ExitCode print_schema(Context& context, const std::string& which, bool as_json) {
-  json all = json::object();
-  bool first = true;
-  for (const Kind* kind : kinds()) {
-    if (!which.empty() && find_kind(which).name() != kind->name()) continue;
-    if (as_json) {
-      json keys = json::array();
-      for (const KeyInfo& key : kind->keys()) {
-        keys.push_back({{"key", key.name},
-                        {"type", config::type_name(key.type)},
-                        {"default", key.default_text},
-                        {"allowed", key.allowed},
-                        {"meaning", key.meaning}});
-      }
-      all[kind->name()] = keys;
-      continue;
-    }
-    if (!first) context.out.line();
-    first = false;
-    context.out.line(context.out.bold("kind = \"" + kind->name() + "\"") + ": " + kind->meaning());
-    Table table({{"key"}, {"default"}, {"allowed"}, {"meaning"}});
-    for (const KeyInfo& key : kind->keys()) {
-      table.add(
-          {key.name, printable(key.default_text, 40), printable(key.allowed, 70), key.meaning});
-    }
-    table.print(context.out, 2);
-  }
-  if (as_json) context.out.line(all.dump(2));
+  const SweepFolder folder{path};
+  const Plan plan = stored_plan(folder);
+  print_status(plan, read_index(plan, folder), as_json, context.out);
   return ExitCode::kDone;
 }
 
@@ -521,33 +284,6 @@ void add_sweep_command(CLI::App& app, Context& context) {
       ->required()
       ->type_name("DIR");
   status->add_flag("--json", a->status_json, "Print as JSON");
-}
-
-void add_merge_command(CLI::App& app, Context& context) {
-  auto folder = std::make_shared<std::string>();
-  auto links = std::make_shared<bool>(false);
-  CLI::App* const command = add_command(
-      app, context, "merge", "Make the index of a sweep again from its run files",
-      "  fp4lab merge results/default          after shards were copied together\n"
-      "  fp4lab merge results/default --links  and links.h5, one file with all runs for h5py\n",
-      [=, &context] { return merge(context, *folder, *links); });
-  command->add_option("folder", *folder, "Folder of the sweep")->required()->type_name("DIR");
-  command->add_flag("--links", *links, "Also write links.h5 with external links /runs/<id>");
-}
-
-void add_config_command(CLI::App& app, Context& context) {
-  auto kind = std::make_shared<std::string>();
-  auto as_json = std::make_shared<bool>(false);
-  CLI::App* const command =
-      add_command(app, context, "config", "Everything that can be configured",
-                  "  fp4lab config schema          every key of every kind of experiment\n"
-                  "  fp4lab config schema train    of one kind\n",
-                  [=, &context] { return print_schema(context, *kind, *as_json); });
-  command->require_subcommand(1);
-  CLI::App* const schema =
-      command->add_subcommand("schema", "Keys with default, range and meaning");
-  schema->add_option("kind", *kind, "train, error, gemm or rounding")->type_name("KIND");
-  schema->add_flag("--json", *as_json, "Print as JSON");
 }
 
 }  // namespace fp4lab::cli

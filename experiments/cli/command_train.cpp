@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "data/atomic_file.h"
 #include "data/error.h"
 #include "experiments/cli/context.h"
 #include "experiments/cli/interrupt.h"
@@ -25,7 +26,7 @@ using train::RunStatus;
 using train::TrainingRun;
 
 struct Options {
-  std::string file, recipe, preset, baseline, out, checkpoint, threads;
+  std::string file, recipe, preset, baseline, out, weights, checkpoint, threads;
   std::vector<std::string> sets;
   bool resume = false, json = false;
   bool list_recipes = false, list_presets = false, list_keys = false, print_config = false;
@@ -231,7 +232,12 @@ ordered_json to_json(const TrainingRun& run, const std::vector<Outcome>& outcome
   return json;
 }
 
-void write_result(const TrainingRun& run, const std::string& path, double seconds) {
+/// A place for an output, taken before hours are spent on what goes there.
+std::unique_ptr<AtomicFile> reserved(const std::string& path) {
+  return path.empty() ? nullptr : std::make_unique<AtomicFile>(path);
+}
+
+void write_result(const TrainingRun& run, AtomicFile& out, double seconds) {
   store::ResultFile file = run.result();
   file.attributes["software"] = std::string("fp4lab");
   file.attributes["software_version"] = version_number();
@@ -243,7 +249,7 @@ void write_result(const TrainingRun& run, const std::string& path, double second
   file.attributes["threads"] = static_cast<std::int64_t>(omp_get_max_threads());
   file.attributes["executor"] = std::string("cpu");
   file.attributes["wall_s"] = seconds;
-  file.write(path);
+  file.write(out);
 }
 
 std::string recipe_title(const std::string& name) {
@@ -307,6 +313,7 @@ ExitCode run_train(Context& context, const Options& options) {
                                                          : "none";
   const bool compare = baseline != "none" && baseline != resolved.config.recipe;
 
+  const auto out = reserved(options.out), weights = reserved(options.weights);
   const InterruptFlag interrupt;
   TrainingRun run(resolved.config);
   note(run.data().notice);
@@ -316,7 +323,10 @@ ExitCode run_train(Context& context, const Options& options) {
   const auto main_outcome = carry_out(run, interrupt);
   if (!main_outcome) return ExitCode::kInterrupted;
   outcomes.push_back(*main_outcome);
-  if (!options.out.empty()) write_result(run, options.out, main_outcome->seconds);
+  if (out) write_result(run, *out, main_outcome->seconds);
+  if (weights) run.write_weights(*weights);
+  if (out) out->publish();
+  if (weights) weights->publish();
   if (compare) {
     TrainingRun other(baseline_config(run.config(), baseline), run.shared_data());
     begin(other, options);
@@ -342,6 +352,7 @@ void add_train_command(CLI::App& app, Context& context) {
       "  fp4lab train --recipe tetrajet --preset t2\n"
       "  fp4lab train --set slots.q3.spec=mxfp4,round=sr --set train.steps=200\n"
       "  fp4lab train run.toml --out run.h5 --checkpoint saved --resume\n"
+      "  fp4lab train run.toml --save-weights w.safetensors\n"
       "  fp4lab train --recipe mxfp4-baseline --print-config > run.toml\n"
       "  fp4lab train --list-recipes\n",
       [&context, options] { return run_train(context, *options); });
@@ -362,6 +373,10 @@ void add_train_command(CLI::App& app, Context& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--out", options->out, "write everything measured")->type_name("FILE.h5");
+  command
+      ->add_option("--save-weights", options->weights,
+                   "write the trained master weights, a checkpoint that fp4lab error reads")
+      ->type_name("FILE.safetensors");
   command->add_option("--checkpoint", options->checkpoint, "save the state in this folder")
       ->type_name("DIR");
   command->add_flag("--resume", options->resume, "continue from the checkpoint");

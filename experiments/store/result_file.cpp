@@ -186,14 +186,18 @@ std::string ResultFile::content_sha256() const {
 }
 
 void ResultFile::write(const std::string& path) {
-  attributes["content_sha256"] = content_sha256();
-  const AlignedBytes bytes = image(path);
-  const std::string seal = detail::seal_of(bytes.data(), bytes.size());
   AtomicFile file(path);
+  write(file);
+  file.publish();
+}
+
+void ResultFile::write(AtomicFile& file) {
+  attributes["content_sha256"] = content_sha256();
+  const AlignedBytes bytes = image(file.target());
+  const std::string seal = detail::seal_of(bytes.data(), bytes.size());
   file.write(bytes.data(), bytes.size());
   file.write(seal.data(), seal.size());
   file.finish();
-  file.publish();
 }
 
 void ResultFile::write(const std::string& path, const std::string& part) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/array.h"
+#include "data/atomic_file.h"
 #include "experiments/store/schema.h"
 
 namespace fp4lab::store {
@@ -81,6 +82,8 @@ class ResultFile {
   /// Sets fp4lab_schema and content_sha256 and writes `path`: a `.part` file first, synced, then
   /// renamed. Throws EnvironmentError.
   void write(const std::string& path);
+  /// The same into a file that is published later: for places that are reserved early.
+  void write(AtomicFile& file);
   /// The same with a name of the caller's for the unfinished file, in the same folder.
   void write(const std::string& path, const std::string& part);
   /// The bytes that write() writes. No time stamps: equal content gives equal bytes.
@@ -89,9 +92,13 @@ class ResultFile {
   /// Reads a whole file. Throws InputError with one line for files that are no results, unfinished,
   /// damaged, or whose content does not have its hash.
   static ResultFile read(const std::string& path);
+  /// The attributes and the data sets whose paths begin with one of `prefixes`; the seal vouches
+  /// for all bytes. For indices, which need a few numbers of each of many files.
+  static ResultFile read_some(const std::string& path, const std::vector<std::string>& prefixes);
 
  private:
   friend class ResultReader;
+  static ResultFile read_from(const std::string& path, const std::vector<std::string>* prefixes);
   Dataset& add(const std::string& path, Type type, std::size_t elements, bool as_scale);
   std::map<std::string, Dataset> datasets_;
 };

@@ -20,6 +20,7 @@ using hdf5::require;
 namespace {
 
 constexpr std::uint64_t kLargestFile = std::uint64_t{4} << 30;
+constexpr std::string_view kSignature = "\x89HDF\r\n\x1a\n";
 /// Deflate shrinks 1032:1 at best.
 constexpr std::uint64_t kMaxRatio = 1100;
 constexpr std::uint64_t kFreeBytes = std::uint64_t{16} << 20;
@@ -169,7 +170,8 @@ class ResultReader {
   ResultReader(hid_t file, std::string shown, std::uint64_t bytes)
       : file_(file), shown_(std::move(shown)), bytes_(bytes) {}
 
-  ResultFile read() {
+  /// Null: everything, checked against its hash.
+  ResultFile read(const std::vector<std::string>* prefixes) {
     for (const std::string& name : attribute_names(file_)) {
       AttributeText value;
       if (read_attribute(file_, name, value)) out_.attributes[name] = std::move(value);
@@ -188,7 +190,13 @@ class ResultReader {
     }
     Listing listing;
     H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_INC, visit, &listing, H5O_INFO_BASIC);
-    for (const std::string& path : listing.names) dataset(path);
+    for (const std::string& path : listing.names) {
+      const auto wanted = [&](const std::string& prefix) { return path.starts_with(prefix); };
+      if (prefixes == nullptr || std::any_of(prefixes->begin(), prefixes->end(), wanted)) {
+        dataset(path);
+      }
+    }
+    if (prefixes != nullptr) return std::move(out_);
     const std::string expected = out_.text_attribute("content_sha256");
     if (expected != out_.content_sha256()) {
       throw InputError(shown_ +
@@ -276,7 +284,15 @@ class ResultReader {
   ResultFile out_;
 };
 
-ResultFile ResultFile::read(const std::string& path) {
+ResultFile ResultFile::read(const std::string& path) { return read_from(path, nullptr); }
+
+ResultFile ResultFile::read_some(const std::string& path,
+                                 const std::vector<std::string>& prefixes) {
+  return read_from(path, &prefixes);
+}
+
+ResultFile ResultFile::read_from(const std::string& path,
+                                 const std::vector<std::string>* prefixes) {
   hdf5::silence();
   const std::string shown = printable(path, 200);
   AlignedBytes bytes;
@@ -286,21 +302,22 @@ ResultFile ResultFile::read(const std::string& path) {
   }
   if (bytes.empty()) throw InputError(shown + ": empty, not a result file");
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (bytes.size() > detail::kSealSize &&
-      all.substr(bytes.size() - detail::kSealSize, detail::kSealMark.size()) == detail::kSealMark) {
-    const std::size_t size = bytes.size() - detail::kSealSize;
-    if (all.substr(size) != detail::seal_of(bytes.data(), size)) {
-      throw InputError(shown + ": damaged or changed since it was written (its checksum differs)");
-    }
-    bytes.resize(size);
+  if (!all.starts_with(kSignature)) throw InputError(shown + ": not an HDF5 file");
+  const std::size_t size = bytes.size() - std::min(bytes.size(), detail::kSealSize);
+  if (!all.substr(size).starts_with(detail::kSealMark)) {
+    throw InputError(shown + ": its seal is missing: cut, damaged, or not written by fp4lab");
   }
+  if (all.substr(size) != detail::seal_of(bytes.data(), size)) {
+    throw InputError(shown + ": damaged or changed since it was written (its checksum differs)");
+  }
+  bytes.resize(size);
   auto access = require<hdf5::Properties, EnvironmentError>(H5Pcreate(H5P_FILE_ACCESS), shown);
   check<EnvironmentError>(H5Pset_fapl_core(access.get(), std::size_t{1} << 18, false), shown);
   check<EnvironmentError>(H5Pset_file_image(access.get(), bytes.data(), bytes.size()), shown);
   const auto file =
       require<hdf5::File, InputError>(H5Fopen("fp4lab-in-memory.h5", H5F_ACC_RDONLY, access.get()),
                                       shown + ": not an HDF5 file, or damaged");
-  return ResultReader(file.get(), shown, bytes.size()).read();
+  return ResultReader(file.get(), shown, bytes.size()).read(prefixes);
 }
 
 }  // namespace fp4lab::store

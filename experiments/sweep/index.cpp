@@ -86,24 +86,23 @@ std::string status_text(const IndexRow& row) {
 
 void summarize(const Plan& plan, Index& index) {
   std::vector<std::vector<double>> values;
+  std::map<std::pair<std::size_t, std::map<std::string, Value>>, std::size_t> places;
   for (const IndexRow& row : index.rows) {
     std::map<std::string, Value> columns = row.run->columns;
     columns.erase("seed");
-    auto found = std::find_if(index.summary.begin(), index.summary.end(), [&](const SummaryRow& s) {
-      return s.part == row.run->part && s.columns == columns;
-    });
-    if (found == index.summary.end()) {
-      index.summary.push_back({row.run->part, columns, 0, 0, 0, 0, 0});
+    const auto [place, is_new] = places.try_emplace({row.run->part, columns}, places.size());
+    const std::size_t at = place->second;
+    if (is_new) {
+      index.summary.push_back({row.run->part, std::move(columns), 0, 0, 0, 0, 0});
       values.emplace_back();
-      found = index.summary.end() - 1;
     }
-    const auto at = static_cast<std::size_t>(found - index.summary.begin());
+    SummaryRow& summary = index.summary[at];
     if (row.status.state != RunState::done) {
-      ++found->missing;
+      ++summary.missing;
       continue;
     }
-    ++found->runs;
-    found->diverged += row.status.outcome == "diverged";
+    ++summary.runs;
+    summary.diverged += row.status.outcome == "diverged";
     const double v = metric_of(row, plan.parts[row.run->part].kind->headline());
     if (!std::isnan(v)) values[at].push_back(v);
   }
@@ -208,16 +207,22 @@ Index read_index(const Plan& plan, const SweepFolder& folder) {
   for (const PlannedRun& run : plan.runs) {
     IndexRow row;
     row.run = &run;
-    row.status = run_status(folder, run.id);
-    if (row.status.state == RunState::done) {
+    std::string damage;
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(folder.result(run.id), ignored)) {
       try {
-        const store::ResultFile file = store::ResultFile::read(folder.result(run.id).string());
+        const store::ResultFile file =
+            store::ResultFile::read_some(folder.result(run.id).string(), run.kind->metric_paths());
+        row.status.state = RunState::done;
         row.status.outcome = file.text_attribute("status");
         row.metrics = run.kind->metrics(file);
       } catch (const InputError& e) {
-        row.status.state = RunState::missing;
-        row.status.detail = e.what();
+        damage = e.what();
       }
+    }
+    if (row.status.state != RunState::done) {
+      row.status = unfinished_status(folder, run.id);
+      if (row.status.state == RunState::missing) row.status.detail = damage;
     }
     switch (row.status.state) {
       case RunState::done:
@@ -329,9 +334,12 @@ void write_index(const Plan& plan, const Index& index, const SweepFolder& folder
 void write_links(const Plan&, const Index& index, const SweepFolder& folder) {
   hdf5::silence();
   const std::string path = (folder.root / "links.h5").string();
+  // Made in memory: HDF5 does not survive a full disk.
+  const auto access =
+      hdf5::require<hdf5::Properties, EnvironmentError>(H5Pcreate(H5P_FILE_ACCESS), path);
+  hdf5::check<EnvironmentError>(H5Pset_fapl_core(access.get(), std::size_t{1} << 16, false), path);
   const auto file = hdf5::require<hdf5::File, EnvironmentError>(
-      H5Fcreate((path + ".part").c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
-      "cannot write '" + path + "'");
+      H5Fcreate("fp4lab-in-memory.h5", H5F_ACC_TRUNC, H5P_DEFAULT, access.get()), path);
   {
     const auto group = hdf5::require<hdf5::Group, EnvironmentError>(
         H5Gcreate2(file.get(), "/runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), path);
@@ -344,9 +352,13 @@ void write_links(const Plan&, const Index& index, const SweepFolder& folder) {
     }
   }
   hdf5::check<EnvironmentError>(H5Fflush(file.get(), H5F_SCOPE_GLOBAL), path);
-  std::error_code error;
-  std::filesystem::rename(path + ".part", path, error);
-  if (error) throw EnvironmentError("cannot name '" + path + "': " + error.message());
+  const ssize_t size = H5Fget_file_image(file.get(), nullptr, 0);
+  if (size < 0) throw EnvironmentError(path + ": cannot finish (" + hdf5::last_message() + ")");
+  std::string image(static_cast<std::size_t>(size), '\0');
+  if (H5Fget_file_image(file.get(), image.data(), image.size()) != size) {
+    throw EnvironmentError(path + ": cannot finish (" + hdf5::last_message() + ")");
+  }
+  write_text(path, image);
 }
 
 }  // namespace fp4lab::sweep

@@ -82,6 +82,8 @@ class Kind {
   virtual std::unique_ptr<Experiment> resolve(const std::vector<Assignment>& assignments) const = 0;
   /// Final figures of a finished run of this kind.
   virtual std::vector<Metric> metrics(const store::ResultFile& results) const = 0;
+  /// Beginnings of the paths of all data sets that metrics() looks at.
+  virtual std::vector<std::string> metric_paths() const = 0;
   /// Name of the metric that answers the question (lower is better where `lower` says so).
   virtual std::string headline() const = 0;
   virtual bool lower_is_better() const = 0;

@@ -279,7 +279,8 @@ std::string plan_text(const Plan& plan) {
   std::string text =
       "# The runs of this sweep as they were resolved. `fp4lab sweep --out` of this folder goes "
       "on.\n";
-  text += "name = " + text_of(plan.name) + "\ntitle = " + text_of(plan.title) + "\n";
+  text += "name = " + text_of(plan.name) + "\ntitle = " + text_of(plan.title) +
+          "\nruns = " + std::to_string(plan.runs.size()) + "\n";
   for (const Part& part : plan.parts) {
     text += "\n[[part]]\nname = " + text_of(part.name) + "\nkind = " + text_of(part.kind->name()) +
             "\ncolumns = " + text_of(part.columns) + "\n";
@@ -321,7 +322,9 @@ Plan read_plan(const std::string& path) {
   plan.title = root["title"].value_or(std::string());
   const toml::array* const parts = root["part"].as_array();
   const toml::array* const runs = root["run"].as_array();
-  if (parts == nullptr || runs == nullptr) throw damaged();
+  // A file that was cut between two runs is still TOML: the number of runs tells.
+  const auto count = static_cast<std::size_t>(root["runs"].value_or(std::int64_t{-1}));
+  if (parts == nullptr || runs == nullptr || runs->size() != count) throw damaged();
   for (const auto& node : *parts) {
     const toml::table* const table = node.as_table();
     if (table == nullptr) throw damaged();
@@ -346,19 +349,18 @@ Plan read_plan(const std::string& path) {
     run.seed = static_cast<std::uint64_t>((*table)["seed"].value_or(std::int64_t{0}));
     run.cost = (*table)["cost"].value_or(0.0);
     const AxisReader reader(*run.kind, [&](const toml::node&) { return path + ": "; });
-    if (const auto* set = (*table)["set"].as_table()) {
-      for (const auto& [key, value] : *set) {
-        run.assignments.push_back(reader.assignment(std::string(key.str()), value));
-      }
+    const toml::table* const set = (*table)["set"].as_table();
+    const toml::table* const columns = (*table)["columns"].as_table();
+    if (set == nullptr || columns == nullptr) throw damaged();
+    for (const auto& [key, value] : *set) {
+      run.assignments.push_back(reader.assignment(std::string(key.str()), value));
     }
-    if (const auto* columns = (*table)["columns"].as_table()) {
-      for (const auto& [key, value] : *columns) {
-        const std::string name(key.str());
-        if (find_key(*run.kind, name) != nullptr) {
-          run.columns[name] = reader.assignment(name, value).value;
-        } else {
-          run.columns[name] = Value(value.value_or(std::string()));
-        }
+    for (const auto& [key, value] : *columns) {
+      const std::string name(key.str());
+      if (find_key(*run.kind, name) != nullptr) {
+        run.columns[name] = reader.assignment(name, value).value;
+      } else {
+        run.columns[name] = Value(value.value_or(std::string()));
       }
     }
     plan.runs.push_back(std::move(run));

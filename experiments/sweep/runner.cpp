@@ -21,6 +21,7 @@
 
 #include "data/atomic_file.h"
 #include "data/error.h"
+#include "experiments/sweep/cost_model.h"
 
 extern char** environ;
 
@@ -84,11 +85,6 @@ class Runner {
     }
     kill_all(0);
     restore(old_int, old_term, old_pipe);
-    summary_.left = 0;
-    for (const PlannedRun& run : plan_.runs) {
-      const RunState state = run_status(options_.folder, run.id).state;
-      summary_.left += state == RunState::missing || state == RunState::running;
-    }
     return summary_;
   }
 
@@ -107,11 +103,13 @@ class Runner {
       throw EnvironmentError("cannot make '" + options_.folder.runs().string() +
                              "': " + error.message());
     }
+    std::vector<const PlannedRun*> finished;
     for (std::size_t i = 0; i < plan_.runs.size(); ++i) {
       const PlannedRun& run = plan_.runs[i];
       const RunStatus status = run_status(options_.folder, run.id);
       if (status.state == RunState::done) {
         ++summary_.had;
+        finished.push_back(&run);
         continue;
       }
       if (static_cast<int>(i % static_cast<std::size_t>(options_.shards)) != options_.shard)
@@ -122,7 +120,12 @@ class Runner {
       }
       queue_.push_back({&run, 0});
     }
-    mine_ = queue_.size();
+    if (queue_.empty()) return;
+    // How long runs took before; a few hundred say enough.
+    const std::size_t step = finished.size() / 200 + 1;
+    for (std::size_t i = 0; i < finished.size(); i += step) {
+      costs_.learn_from(options_.folder, *finished[i]);
+    }
   }
 
   void loop() {
@@ -189,7 +192,6 @@ class Runner {
       }
       // Another process may have finished it between our look and our claim.
       if (run_status(options_.folder, run->id).state == RunState::done) {
-        --mine_;
         continue;
       }
       idle->run = run;
@@ -213,8 +215,6 @@ class Runner {
         still.push_back(run);
       } else if (state == RunState::missing) {
         queue_.push_back({run, 0});
-      } else {
-        --mine_;
       }
     }
     waiting_ = std::move(still);
@@ -322,7 +322,7 @@ class Runner {
     }
     if (word.value("finished", false)) {
       const double wall = word.value("wall_s", 0.0);
-      costs_.learn(run.kind, run.cost, wall);
+      costs_.learn(run, wall);
       std::error_code ignored;
       std::filesystem::remove(options_.folder.error(run.id), ignored);
       ++summary_.finished;
@@ -389,6 +389,7 @@ class Runner {
     settle(worker);
     Event event = event_of(Event::Kind::failed, run);
     event.message = message;
+    event.exit_code = code;
     report_(event);
   }
 
@@ -413,7 +414,7 @@ class Runner {
     if (signal != SIGTERM) workers_.clear();
   }
 
-  Event event_of(Event::Kind kind, const PlannedRun& run) const {
+  Event event_of(Event::Kind kind, const PlannedRun& run) {
     Event event;
     event.kind = kind;
     event.run = &run;
@@ -421,17 +422,26 @@ class Runner {
     event.finished = summary_.had + summary_.finished;
     event.failures = summary_.failed;
     event.running = busy_workers();
+    if (seconds_since(estimated_) > 0.2) {
+      estimated_ = Clock::now();
+      eta_s_ = estimate();
+    }
+    event.eta_s = eta_s_;
+    return event;
+  }
+
+  /// Seconds left, below 0 before anything is known. Looks at every open run.
+  double estimate() const {
+    if (costs_.empty()) return -1;
     double left = 0;
-    for (const auto& [queued, attempt] : queue_) left += costs_.seconds(queued->kind, queued->cost);
+    for (const auto& [queued, attempt] : queue_) left += costs_.seconds(*queued);
     for (const Worker& w : workers_) {
       if (w.run == nullptr) continue;
-      const double whole = costs_.seconds(w.run->kind, w.run->cost);
       const double gone =
           w.total > 0 ? static_cast<double>(w.done) / static_cast<double>(w.total) : 0;
-      left += whole * (1 - gone);
+      left += costs_.seconds(*w.run) * (1 - gone);
     }
-    if (summary_.finished > 0) event.eta_s = left / std::max(1, options_.jobs);
-    return event;
+    return left / std::max(1, options_.jobs);
   }
 
   const Plan& plan_;
@@ -442,26 +452,11 @@ class Runner {
   std::deque<Worker> workers_;
   CostModel costs_;
   RunnerSummary summary_;
-  std::size_t mine_ = 0;
-  Clock::time_point start_, touched_ = Clock::now();
+  Clock::time_point start_, touched_ = Clock::now(), estimated_{};
+  double eta_s_ = -1;
 };
 
 }  // namespace
-
-void CostModel::learn(const Kind* kind, double cost, double wall_s) {
-  if (cost > 0) ratios_.push_back({kind, wall_s / cost});
-}
-
-double CostModel::seconds(const Kind* kind, double cost) const {
-  std::vector<double> same;
-  for (const Ratio& r : ratios_) {
-    if (r.kind == kind) same.push_back(r.value);
-  }
-  if (same.empty()) return cost;
-  std::nth_element(same.begin(), same.begin() + static_cast<std::ptrdiff_t>(same.size() / 2),
-                   same.end());
-  return cost * same[same.size() / 2];
-}
 
 RunnerSummary run_plan(const Plan& plan, const RunnerOptions& options,
                        const std::function<void(const Event&)>& report) {

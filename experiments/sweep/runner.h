@@ -32,6 +32,7 @@ struct Event {
   std::size_t done = 0, total = 0;  ///< progress of the run
   double wall_s = 0;
   std::string message;
+  int exit_code = 0;  ///< failed: 3 when the machine is to blame; the sweep stops then
   // The sweep as a whole:
   std::size_t finished = 0, failures = 0, running = 0, runs = 0;
   double eta_s = -1;  ///< seconds left; below 0: unknown
@@ -41,7 +42,6 @@ struct RunnerSummary {
   std::size_t finished = 0;  ///< runs done now
   std::size_t had = 0;       ///< runs that were done before
   std::size_t failed = 0;
-  std::size_t left = 0;  ///< neither done nor failed: budget, interruption, other processes
   bool interrupted = false;
   bool out_of_time = false;
   std::string environment_error;  ///< not empty: stopped because of it
@@ -55,20 +55,5 @@ RunnerSummary run_plan(const Plan& plan, const RunnerOptions& options,
 /// The other side: takes runs from standard input, a line of JSON each, and answers on standard
 /// output. Returns the exit code.
 int run_worker(const SweepFolder& folder, const Program& program);
-
-/// Seconds a run is expected to take on one worker: cost times the ratio learned from finished runs
-/// of its kind (median), 1 where nothing is known.
-class CostModel {
- public:
-  void learn(const Kind* kind, double cost, double wall_s);
-  double seconds(const Kind* kind, double cost) const;
-
- private:
-  struct Ratio {
-    const Kind* kind;
-    double value;
-  };
-  std::vector<Ratio> ratios_;
-};
 
 }  // namespace fp4lab::sweep

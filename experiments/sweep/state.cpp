@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <sstream>
 
 #include "data/atomic_file.h"
+#include "data/byte_source.h"
 #include "data/error.h"
 #include "data/sha256.h"
 #include "experiments/store/result_file.h"
@@ -89,12 +91,17 @@ const char* state_name(RunState state) noexcept {
 }
 
 std::string seal_problem(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (!in.good() && bytes.empty()) return path.string() + ": cannot be read";
-  const std::size_t seal = store::detail::kSealSize;
-  if (bytes.size() <= seal || bytes.substr(bytes.size() - seal) !=
-                                  store::detail::seal_of(bytes.data(), bytes.size() - seal)) {
+  AlignedBytes bytes;
+  try {
+    ByteSource source(path.string());
+    bytes = source.read_rest();
+  } catch (const InputError& e) {
+    return e.what();
+  }
+  const std::size_t size = bytes.size() - std::min(bytes.size(), store::detail::kSealSize);
+  const std::string_view end(reinterpret_cast<const char*>(bytes.data()) + size,
+                             bytes.size() - size);
+  if (size == 0 || end != store::detail::seal_of(bytes.data(), size)) {
     return path.string() + ": incomplete or damaged (its checksum differs)";
   }
   return {};
@@ -110,6 +117,14 @@ RunStatus run_status(const SweepFolder& folder, const std::string& id) {
       return status;
     }
   }
+  RunStatus rest = unfinished_status(folder, id);
+  if (rest.state == RunState::missing) rest.detail = status.detail;
+  return rest;
+}
+
+RunStatus unfinished_status(const SweepFolder& folder, const std::string& id) {
+  RunStatus status;
+  std::error_code ignored;
   if (fs::exists(folder.lock(id), ignored)) {
     Owner owner;
     if (alive(folder.lock(id), owner)) {

@@ -41,6 +41,9 @@ struct SweepFolder {
 /// in `detail`; a lock whose owner is gone counts for nothing.
 RunStatus run_status(const SweepFolder& folder, const std::string& id);
 
+/// The same for a run whose result is not there or cannot be used.
+RunStatus unfinished_status(const SweepFolder& folder, const std::string& id);
+
 /// Cheap check of a finished file: its seal and nothing else. Empty when it holds, else a line.
 std::string seal_problem(const std::filesystem::path& file);
 

@@ -158,6 +158,8 @@ class StudyKind : public Kind {
     return std::make_unique<StudyExperiment>(*this, config);
   }
 
+  std::vector<std::string> metric_paths() const override { return {"/table/"}; }
+
   /// The last row of the table holds the figures for the whole (total, largest K, most repeats).
   std::vector<Metric> metrics(const store::ResultFile& results) const override {
     std::vector<Metric> out;

@@ -120,6 +120,8 @@ class TrainKind : public Kind {
     }
   }
 
+  std::vector<std::string> metric_paths() const override { return {"/eval/", "/series/loss"}; }
+
   std::vector<Metric> metrics(const store::ResultFile& results) const override {
     std::vector<Metric> out;
     const auto last = [&](const std::string& path, const std::string& name) {

@@ -10,6 +10,7 @@
 
 #include "data/atomic_file.h"
 #include "data/error.h"
+#include "data/safetensors.h"
 #include "data/sha256.h"
 #include "experiments/config/config.h"
 #include "formats/names.h"
@@ -233,6 +234,21 @@ bool TrainingRun::resume(const std::string& folder) {
                      "': " + error.what() + " (made by another version of the program?)");
   }
   return true;
+}
+
+void TrainingRun::write_weights(AtomicFile& file) const {
+  std::vector<SafetensorsItem> items;
+  for (const nn::Param* p : model_->params()) {
+    items.push_back({p->name, p->value.shape(), p->value.span()});
+  }
+  write_safetensors(file, items,
+                    {{"config", text_},
+                     {"model", config_.model.kind},
+                     {"run_id", id_},
+                     {"software", "fp4lab"},
+                     {"steps", std::to_string(trainer_->iteration())},
+                     {"weights_sha256", weights_sha256()}});
+  file.finish();
 }
 
 store::ResultFile TrainingRun::result() const {

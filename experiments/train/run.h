@@ -60,6 +60,8 @@ class TrainingRun {
   /// Everything recorded, with the attributes that make up the run's identity. Who made it, when
   /// and where is for the caller to add.
   store::ResultFile result() const;
+  /// The master weights as a .safetensors checkpoint; publishing it is the caller's.
+  void write_weights(AtomicFile& file) const;
 
  private:
   TrainConfig config_;

@@ -57,6 +57,31 @@ TEST(Safetensors, ListsByNameAndReadsEachType) {
   std::filesystem::remove(path);
 }
 
+TEST(Safetensors, WhatIsWrittenIsReadBack) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("fp4lab-w" + std::to_string(::getpid()))).string();
+  const std::vector<float> w = {1.0f, -2.5f, 0.0f, 4.0f, 5.0f, -0.0f}, b = {7.0f};
+  {
+    AtomicFile file(path);
+    write_safetensors(file, {{"w", {2, 3}, w}, {"b", {1}, b}, {"none", {0, 4}, {}}},
+                      {{"run_id", "abc"}});
+    file.finish();
+    file.publish();
+  }
+  const auto entries = list_safetensors(path);
+  ASSERT_EQ(entries.size(), 3u);
+  EXPECT_EQ(entries[2].name, "w");
+  EXPECT_EQ(entries[2].shape, (Shape{2, 3}));
+  EXPECT_EQ(entries[2].begin % 8, 0u);
+  const Array read = read_safetensor(path, entries[2]);
+  EXPECT_EQ(std::memcmp(read.bytes.data(), w.data(), 24), 0);
+  EXPECT_EQ(read_safetensor(path, entries[0]).as<float>()[0], 7.0f);
+  AtomicFile again(path);
+  EXPECT_THROW(write_safetensors(again, {{"w", {1}, b}, {"w", {1}, b}}, {}), std::logic_error);
+  EXPECT_THROW(write_safetensors(again, {{"w", {2}, b}}, {}), std::logic_error);
+  std::filesystem::remove(path);
+}
+
 TEST(Safetensors, HostileFilesAreOneLine) {
   const auto fails = [](const std::string& header, const std::string& with) {
     const std::string line = error_of(write(header, "1234"));

@@ -24,6 +24,11 @@ expect_exit 0 train run.toml --json --out run.h5
 expect_equal "$(cat first)" "$(weights out)" 'weights from the printed configuration'
 [[ -s run.h5 ]] || fail 'no result file'
 
+# Weights as a checkpoint that other commands read.
+expect_exit 0 train run.toml --json --save-weights w.safetensors
+expect_exit 0 error w.safetensors --spec nvfp4 --each
+grep -q 'blocks.0.attn.q.weight' out || fail 'no attention weight in the checkpoint'
+
 # An interrupted run continues to the same weights.
 long=("${tiny[@]}" --set train.steps=400 --baseline none --json)
 expect_exit 0 train "${long[@]}"

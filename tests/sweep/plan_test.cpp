@@ -5,9 +5,15 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
+#include <sstream>
 
 #include "data/error.h"
+#include "experiments/config/config.h"
+#include "experiments/sweep/cost_model.h"
+#include "formats/spec_text.h"
+#include "sim/train/policy.h"
 
 namespace fp4lab::sweep {
 namespace {
@@ -159,6 +165,10 @@ TEST(Plan, TheFolderFileBringsThePlanBack) {
     EXPECT_EQ(run_id(*back.runs[i].kind->resolve(back.runs[i].assignments)), plan.runs[i].id);
     EXPECT_EQ(back.runs[i].columns, plan.runs[i].columns);
   }
+  // Cut between two runs it is still TOML, but no longer the plan.
+  const std::string text = plan_text(plan);
+  std::ofstream(path, std::ios::trunc) << text.substr(0, text.rfind("\n[[run]]"));
+  EXPECT_THROW(read_plan(path), InputError);
   std::ofstream(path, std::ios::trunc) << "[[run]]\nid = \"short\"\n";
   EXPECT_THROW(read_plan(path), InputError);
   std::filesystem::remove(path);
@@ -175,6 +185,62 @@ TEST(Plan, EveryBuiltinSweepResolvesAndSaysWhatItAsks) {
     EXPECT_NE(sweep.toml.substr(0, sweep.toml.find("title =")).find("About "), std::string::npos)
         << sweep.name << " does not say how long it takes";
   }
+}
+
+/// What a training run does to the layers of a model, and every key that is not about layers.
+std::string effect_of(const PlannedRun& run) {
+  config::Sources sources;
+  for (const Assignment& a : run.assignments) {
+    sources.sets.push_back(a.key + "=" + config::toml_text(a.value));
+  }
+  const train::TrainConfig config = config::resolve(sources).config;
+  std::istringstream lines(config::canonical_text(config));
+  std::string out, line;
+  while (std::getline(lines, line)) {
+    const bool about_layers =
+        line.starts_with("slots.") || line.starts_with("policy") || line.starts_with("recipe ");
+    if (!about_layers) out += line + "\n";
+  }
+  const train::LayerPolicy policy(config, config::recipe_slots);
+  for (const nn::Role role : {nn::Role::attn_q, nn::Role::ffn_up, nn::Role::head}) {
+    for (const int block : {0, 1}) {
+      nn::LayerInfo layer;
+      layer.role = role;
+      layer.block = block;
+      layer.blocks = 2;
+      for (const nn::SlotConfig& slot : policy(layer).slot) {
+        out += to_string(slot.spec) + " " + std::to_string(static_cast<int>(slot.source)) + " " +
+               std::to_string(static_cast<int>(slot.estimator.kind)) + "\n";
+      }
+    }
+  }
+  return out;
+}
+
+TEST(Plan, NoTwoTrainingRunsOfABuiltinSweepTrainTheSame) {
+  for (const BuiltinSweep& sweep : builtin_sweeps()) {
+    std::map<std::string, std::string> effects;
+    for (const PlannedRun& run : load_plan(sweep.name, {}).runs) {
+      if (run.kind->name() != "train") continue;
+      const auto [other, is_new] = effects.try_emplace(effect_of(run), run.id);
+      EXPECT_TRUE(is_new) << sweep.name << ": " << run.id << " and " << other->second
+                          << " differ in keys that have no effect";
+    }
+  }
+}
+
+TEST(CostModel, LearnsValueByValue) {
+  const Plan plan = plan_of(
+      "[[axis]]\nkey = \"error.spec\"\nvalues = [\"nvfp4\", \"mxfp4\"]\n[[axis]]\nseeds = 8\n");
+  CostModel costs;
+  const PlannedRun &fast = plan.runs[7], &slow = plan.runs[15];
+  EXPECT_EQ(costs.seconds(fast), fast.cost);
+  costs.learn(plan.runs[0], 3 * fast.cost);
+  EXPECT_NEAR(costs.seconds(slow), 3 * slow.cost, 1e-12);  // nothing of its own is known
+  for (std::size_t i = 1; i < 7; ++i) costs.learn(plan.runs[i], 3 * fast.cost);
+  for (std::size_t i = 8; i < 15; ++i) costs.learn(plan.runs[i], 12 * slow.cost);
+  EXPECT_NEAR(costs.seconds(fast) / fast.cost, 3, 0.4);
+  EXPECT_NEAR(costs.seconds(slow) / slow.cost, 12, 1.6);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "data/array_file.h"
 #include "data/hdf5_file.h"
@@ -36,6 +37,28 @@ TEST_F(DataHdf5, ReadsWhatItWrites) {
       EXPECT_EQ(back.dtype, dtype) << name;
       EXPECT_EQ(back.shape, shape) << name;
       EXPECT_EQ(back.bytes, array.bytes) << name << " " << shape_text(shape);
+    }
+  }
+}
+
+TEST_F(DataHdf5, AFileCutAtEvery512BytesIsOneLine) {
+  write_array(ref("whole.h5:/a/b"), numbered(DType::kU8, {130, 700}));
+  write_array(ref("whole.h5:/small"), numbered(DType::kI32, {7}));
+  std::ifstream in(at("whole.h5"), std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  ASSERT_GT(whole.size(), 20000u);
+  for (std::size_t size = 0; size < whole.size(); size += 512) {
+    std::ofstream(at("cut.h5"), std::ios::binary | std::ios::trunc) << whole.substr(0, size);
+    const auto refuses = [&](auto&& body) {
+      const std::string line = message_of(body);
+      expect_contains(line, "cut.h5");
+      EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+    };
+    refuses([&] { read_array(ref("cut.h5:/a/b")); });
+    refuses([&] { list_hdf5(at("cut.h5")); });
+    refuses([&] { read_hdf5_attributes(at("cut.h5"), "/a/b"); });
+    if (size != 0) {  // an empty file gets its first data set
+      refuses([&] { write_array(ref("cut.h5:/more"), numbered(DType::kU8, {3})); });
     }
   }
 }
