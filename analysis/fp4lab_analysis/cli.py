@@ -126,8 +126,8 @@ def run_report(arguments: argparse.Namespace) -> int:
                 name = stem if i == 0 else f"{stem}-{i + 1}"
                 for form in ("md", "csv", "tex"):
                     write_file(tables / f"{name}.{form}", table.text(form))
-    for problem in results.problems:
-        print(f"fp4lab report: {problem.name} {problem.state}: {problem.line}", file=sys.stderr)
+    for line in results.lines():
+        print(f"fp4lab report: {line}", file=sys.stderr)
     print(out)
     for answer in [a for s in sections for a in s.answers][:3]:
         print(answer)

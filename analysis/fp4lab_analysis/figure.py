@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from . import style
 from .errors import EnvironmentError_, InputError
@@ -44,12 +45,22 @@ class ResultFigure(Figure):
     """A matplotlib figure with `rows` (what is drawn), `notes` (what is not), `caption`, `ids`."""
 
     def __init__(self, rows: float = 1.0, width: float = style.WIDTH) -> None:
-        super().__init__(figsize=style.size(rows, width), layout="constrained")
+        super().__init__(figsize=style.size(rows, width))
         FigureCanvasAgg(self)
+        # The layout is made once, before a picture is. An engine of the figure's own would be run
+        # for each picture, inside of a first drawing that nobody sees.
+        self.layout_maker = ConstrainedLayoutEngine()
+        self._laid_out = False
         self.rows: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.caption = ""
         self.ids: list[str] = []
+
+    def colorbar(self, mappable: Any, ax: Any, **options: Any) -> Any:  # type: ignore[override]
+        """A colour bar that the layout knows, without a frame."""
+        bar = super().colorbar(mappable, ax=ax, use_gridspec=False, **options)
+        bar.outline.set_visible(False)
+        return bar
 
     def note(self, text: str) -> None:
         """Says something that the picture cannot show; each text once."""
@@ -111,6 +122,9 @@ class ResultFigure(Figure):
         }[form]
         out = io.BytesIO()
         with matplotlib.rc_context(style.RC):
+            if not self._laid_out:
+                self.layout_maker.execute(self)
+                self._laid_out = True
             self.savefig(out, format=form, metadata=metadata)
         return stable_clip_ids(out.getvalue()) if form == "svg" else out.getvalue()
 
@@ -391,7 +405,8 @@ def legend(
     room = 0.18 * -(-len(labels) // columns) + 0.12
     height += room
     figure.set_size_inches(width, height)
-    figure.get_layout_engine().set(rect=(0, room / height, 1, 1 - room / height))
+    assert isinstance(figure, ResultFigure)
+    figure.layout_maker.set(rect=(0, room / height, 1, 1 - room / height))
     figure.legend(handles, labels, ncol=columns, loc="lower left", borderaxespad=0.4, **options)
 
 

@@ -46,9 +46,9 @@ def plot_kind(
 
     def register(function: Callable[..., ResultFigure]) -> Callable[..., ResultFigure]:
         def draw(results: Results, *, task: str | None = None, **options: Any) -> ResultFigure:
-            results, note = of_task(results, task)
-            if results.overlaid and not layered:
+            if not layered and results.subset(results.of_kind(reads)).overlaid:
                 raise InputError(one_sweep(name, results))
+            results, note = of_task(results, task) if reads == "run" else (results, "")
             with matplotlib.rc_context(style.RC):
                 figure = function(results, **options)
             figure.note(note)
@@ -72,8 +72,8 @@ def one_sweep(name: str, results: Results) -> str:
 
 
 def of_task(results: Results, wanted: str | None) -> tuple[Results, str]:
-    """The training runs of one task (the one with most runs when none is named), and a note on the
-    others. Files of other kinds stay."""
+    """The training runs of one task (when none is named one that all sweeps have, else the one with
+    most runs), and a note on the others. Files of other kinds stay."""
     tasks = tasks_of(results.runs)
     if wanted is not None:
         found = [t for t in tasks if t == wanted] or [t for t in tasks if wanted in t.split()]
@@ -81,13 +81,19 @@ def of_task(results: Results, wanted: str | None) -> tuple[Results, str]:
             raise InputError(f"--task '{wanted}' is none of {', '.join(tasks) or 'no training run'}")
         chosen = found[0]
     elif len(tasks) > 1:
-        chosen = tasks[0]
+        sweeps = [{task_of(r) for r in results.runs if r.origin == o} for o in results.origins]
+        chosen = next((t for t in tasks if all(t in sweep for sweep in sweeps)), tasks[0])
     else:
         return results, ""
     kept = results.subset(r for r in results.runs if r.kind != "run" or task_of(r) == chosen)
     others = [t for t in tasks if t != chosen]
-    has_runs = any(r.kind == "run" for r in kept.runs) and wanted is None
-    return kept, f"Drawn for {chosen}; --task takes also {', '.join(others)}." if has_runs else ""
+    notes = []
+    if wanted is None:
+        notes.append(f"Drawn for {chosen}; --task takes also {', '.join(others)}.")
+    have = {r.origin for r in kept.of_kind("run")}
+    if without := [o for o in results.origins if o not in have]:
+        notes.append(f"No run of this task in {', '.join(without)}.")
+    return kept, " ".join(notes)
 
 
 def kinds() -> dict[str, Kind]:

@@ -213,6 +213,19 @@ class Results:
     sources: list[str] = field(default_factory=list)  # as the user named them
     titles: list[str] = field(default_factory=list)  # of the sweeps
 
+    def add_title(self, title: str) -> None:
+        if title and title not in self.titles:
+            self.titles.append(title)
+
+    def lines(self) -> list[str]:
+        """One line for each run that is not there; one for all that were not run."""
+        lines = [f"{p.name} {STATES[p.state]}: {p.line}" for p in self.problems if p.state != "missing"]
+        left = [p.name for p in self.problems if p.state == "missing"]
+        if left:
+            names = ", ".join(left[:4]) + (" …" if len(left) > 4 else "")
+            lines.append(f"{len(left)} run{'s' if len(left) > 1 else ''} not run: {names}")
+        return lines
+
     def of_kind(self, *kinds: str) -> list[Result]:
         return [r for r in self.runs if r.kind in kinds]
 
@@ -266,9 +279,7 @@ def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
         return {}
     try:
         index = Result(path)
-        title = str(index.attributes.get("title", ""))
-        if title and title not in into.titles:
-            into.titles.append(title)
+        into.add_title(str(index.attributes.get("title", "")))
         names = [n for n in str(index.attributes.get("varied", "")).split() if n != "seed"]
         if not names:
             return {}
@@ -283,9 +294,10 @@ def _read_index(folder: Path, into: Results) -> dict[str, dict[str, str]]:
     }
 
 
-def _read_plan(folder: Path, columns: bool) -> dict[str, dict[str, str]]:
+def _read_plan(folder: Path, columns: bool, into: Results) -> dict[str, dict[str, str]]:
     """Ids of the runs that the folder's sweep.toml lists, each with its varied columns when they are
-    asked for. Empty for a folder without a plan, or without one that can be read."""
+    asked for (no index says them). Empty for a folder without a plan, or without one that can be
+    read."""
     try:
         text = (folder / "sweep.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -293,7 +305,9 @@ def _read_plan(folder: Path, columns: bool) -> dict[str, dict[str, str]]:
     if not columns:
         return {name: {} for name in re.findall(r'^id = "([0-9a-f]{12})"$', text, re.M)}
     try:
-        runs = tomllib.loads(text).get("run", [])
+        plan = tomllib.loads(text)
+        runs = plan.get("run", [])
+        into.add_title(str(plan.get("title", "")))
         names = list(dict.fromkeys(n for r in runs for n in r["columns"] if n != "seed"))
         return {
             r["id"]: {n: show(r["columns"][n]) if n in r["columns"] else "" for n in names}
@@ -316,7 +330,7 @@ def _read_folder(folder: Path, origin: str, into: Results) -> None:
     """All runs of a sweep folder (or of any folder of result files), and what is known of those that
     its plan lists and that are not there."""
     index = _read_index(folder, into)
-    plan = _read_plan(folder, not index)
+    plan = _read_plan(folder, not index, into)
     index = index or plan
     runs = folder / "runs" if (folder / "runs").is_dir() else folder
     files = sorted(p for p in runs.iterdir() if p.is_file())

@@ -28,7 +28,7 @@ PALETTE = (
 )
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "oo", "++")
+HATCHES = ("", "///", "..", "\\\\\\", "xx", "--", "o", "++")
 
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"

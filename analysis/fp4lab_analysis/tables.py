@@ -136,7 +136,16 @@ def interval(low: float, high: float) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return "–"
     width = (high - low) or abs(high) or 1.0
-    return f"[{rounded(low, width / 2)}, {rounded(high, width / 2)}]"
+    return f"[{bound(low, width / 2)}, {bound(high, width / 2)}]"
+
+
+def bound(value: float, spread: float) -> str:
+    """An end of an interval, with more digits where it would read as zero and is not."""
+    for digits in range(4):
+        text = rounded(value, spread / 10**digits)
+        if value == 0 or float(text) != 0:
+            return text
+    return text
 
 
 def spread_cell(mean: float, sd: float) -> Cell:

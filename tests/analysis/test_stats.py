@@ -130,6 +130,7 @@ class Tables(Case):
         self.assertEqual(with_spread(1.234567, math.nan), "1.235")
         self.assertEqual(rounded(math.nan), "–")
         self.assertEqual(interval(0.0101, 0.0499), "[0.010, 0.050]")
+        self.assertEqual(interval(-0.00013, 0.046), "[-0.0001, 0.046]")  # not -0.000
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def say_what_is_missing(figure: ResultFigure, results: Results, drawn: list[Resu
         names = [p.name for p in results.problems if p.state == state]
         if names:
             what = f"{len(names)} run{'s' if len(names) > 1 else ''} {words}"
-            figure.note(f"{what}: {', '.join(names[:6])}{', …' if len(names) > 6 else ''}.")
+            figure.note(f"{what}: {', '.join(names[:6])}{' …' if len(names) > 6 else '.'}")
 
 
 def on_grid(runs: list[Result], x_path: str, y_path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +102,8 @@ def plot_loss(
     results: Results, *, baseline: str | None = None, smoothing: int | None = None
 ) -> ResultFigure:
     """Top: training loss (running mean), a band for the 95 % interval over seeds. Bottom: held-out
-    loss minus that of the baseline, paired by seed (training loss where nothing was held out)."""
+    loss minus that of the baseline, paired by seed (training loss where it was evaluated less than
+    three times)."""
     runs = trained(results, "/series/step", "/series/loss")
     groups = group_runs(runs)
     base = find_baseline(groups, baseline)
@@ -115,6 +116,7 @@ def plot_loss(
     top.xaxis.label.set_visible(False)
     top.set_ylabel("loss [nat]")
     held_out = all(r.has("/eval/step", "/eval/loss") for r in runs)
+    held_out = held_out and max(len(r.array("/eval/step")) for r in runs) > 2  # else no curve
     what = "/eval" if held_out else "/series"
     reference = base.name if base is not None else "no baseline"
     kind = "Held-out" if held_out else "Training"

@@ -152,7 +152,6 @@ def plot_error_map(results: Results, *, metric: str = "sqnr_db") -> ResultFigure
             label.set_fontsize(7)
     bar = figure.colorbar(image, ax=list(axes), shrink=min(1.0, 1.2 / panels), pad=0.02)
     bar.set_label(METRICS[metric])
-    bar.outline.set_visible(False)
     figure.caption = f"{METRICS[metric]} of each format under each scale rule and rounding."
     figure.note("Hatched cells were not run.")
     return figure
@@ -234,7 +233,8 @@ def plot_rate_distortion(results: Results, *, source: str | None = None) -> Resu
             0.5, 0.5, "no rule was run with two sizes", ha="center", transform=bottom.transAxes
         )
         figure.note("No rule was run with two block sizes, so the lower panel is empty.")
-    legend(top, loc="lower right", columns=2 if len(top.lines) > 6 else 1)
+    handles, labels = top.get_legend_handles_labels()
+    legend(top, legend_columns(labels), below=True, entries=(handles, labels))
     figure.caption = (
         f"SQNR on {chosen} against bits a value and against elements a scale; hollow marks round "
         "stochastically. No quantizer of Gaussian data lies above the dashed bound."

@@ -151,7 +151,6 @@ def plot_layers(
         label_ticks(ax.xaxis, steps, 6)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label(UNITS.get(statistic, statistic.replace("_", " ")))
-    bar.outline.set_visible(False)
     figure.ids = [chosen.run_id]
     figure.caption = (
         f"{UNITS.get(statistic, statistic.replace('_', ' '))} of {name_of(chosen)}, by layer and "
@@ -230,7 +229,6 @@ def histogram_over_time(
         label_ticks(ax.xaxis, steps, 5)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("share of elements" if axis == "code" else "share of blocks")
-    bar.outline.set_visible(False)
     figure.ids = [chosen.run_id]
     which = layers[rows[0]] if len(rows) == 1 else f"{len(rows)} layers together"
     figure.caption = f"{title} over time in {name_of(chosen)}, {which}, for each slot."

@@ -279,7 +279,6 @@ def plot_flips(results: Results, *, run: str | None = None) -> ResultFigure:
         label_ticks(ax.xaxis, steps, 6)
     bar = figure.colorbar(image, ax=axes, pad=0.02)
     bar.set_label("weights in the window")
-    bar.outline.set_visible(False)
     figure.ids = [chosen.run_id]
     figure.caption = (
         f"Code changes of the quantized weights of {name_of(chosen)} in each window, and those that "

@@ -87,24 +87,16 @@ def score(runs: Sequence[Result], metric: Metric, baseline: str | None) -> list[
 def training_table(scored: Sequence[Scored], metric: Metric, base: Group | None) -> Table:
     """Mean ± sd, and the paired difference with its interval."""
     name = metric.label
+    counts = ("#seeds", "#diverged")
     if base is None:
-        table = Table(columns("configuration", "#seeds", "#diverged", f"#{name}", "#95 % interval"))
+        table = Table(columns("configuration", f"#{name}", "#95 % interval", *counts))
     else:
-        against = f"minus {base.label}"
-        table = Table(
-            columns(
-                "configuration", "#seeds", "#diverged", f"#{name}", f"#{against}", "#95 % interval",
-                "#p", "verdict",
-            )
-        )
+        against = f"#minus {base.label}"
+        compared = (against, "#95 % interval", "#p", "verdict")
+        table = Table(columns("configuration", f"#{name}", *compared, *counts))
     for s in scored:
         summary = summarize(list(s.values.values()))
-        cells: list[Cell | str] = [
-            s.group.label,
-            Cell(str(len(s.group.runs)), len(s.group.runs)),
-            Cell(str(s.group.diverged), s.group.diverged),
-            spread_cell(summary.mean, summary.sd),
-        ]
+        cells: list[Cell | str] = [s.group.label, spread_cell(summary.mean, summary.sd)]
         if base is None:
             cells.append(interval_cell(summary.low, summary.high))
         elif s.difference is None:
@@ -117,6 +109,10 @@ def training_table(scored: Sequence[Scored], metric: Metric, base: Group | None)
                 Cell(p_text(d.p), d.p),
                 verdict(d, metric),
             ]
+        cells += [
+            Cell(str(len(s.group.runs)), len(s.group.runs)),
+            Cell(str(s.group.diverged), s.group.diverged),
+        ]
         table.add(*cells)
     table.caption = (
         f"Final {metric.label}, mean ± standard deviation over seeds"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from ..errors import InputError, NotInData
 from ..figure import ResultFigure
@@ -32,12 +33,30 @@ SPREAD = ("error", "error-map", "rate-distortion", "rounding", "accumulator")
 class Drawn:
     """A figure on the page."""
 
+    kind: tuple[int, str]  # place among the kinds, title of the kind
+    which: str  # task or sweep, where there are several
     anchor: str
     title: str
     svg: str
     caption: str
     notes: list[str]
     command: str
+
+
+@dataclass
+class Said:
+    """An answer in three parts: the task where there are several, what it is about, the rest."""
+
+    task: str
+    lead: str
+    rest: str
+
+    @staticmethod
+    def of(answer: str, section: Section) -> "Said":
+        task = section.task if section.task and answer.startswith(f"{section.task}: ") else ""
+        text = answer.removeprefix(f"{task}: ") if task else answer
+        lead, colon, rest = text.partition(": ")
+        return Said(task, lead + colon.strip(), rest) if colon else Said(task, "", text)
 
 
 def order_of(name: str) -> int:
@@ -67,7 +86,10 @@ def draw_all(results: Results, paths: Sequence[str], baseline: str | None) -> li
                 anchor = re.sub(r"[^a-z0-9]+", "-", f"{name}-{which}".lower()).strip("-")
                 svg = inline(figure.image("svg"), f"f{len(found)}-", f"{title}. {figure.caption}")
                 command = redraw_command(name, part_paths, options)
-                found.append(Drawn(anchor, title, svg, figure.caption, figure.notes, command))
+                place = (order_of(name), kind.title)
+                found.append(
+                    Drawn(place, which, anchor, title, svg, figure.caption, figure.notes, command)
+                )
     return found
 
 
@@ -114,7 +136,8 @@ def runs_table(results: Results) -> Table:
                     Cell(f"{number:.1f}" if number == number else "–", number),
                 )
     for problem in results.problems:
-        table.add(problem.name, "–", problem.line, Cell("–"), problem.state, Cell("–"))
+        if problem.state != "missing":
+            table.add(problem.name, "–", problem.line, Cell("–"), problem.state, Cell("–"))
     table.caption = "Every run of the folder, and what is known of those that did not finish."
     return table
 
@@ -183,15 +206,16 @@ def build_report(
         loader=jinja2.FileSystemLoader(str(HERE)), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )
+    environment.filters["breakable"] = breakable
     words = ["fp4lab", "report", *paths] + (["--baseline", baseline] if baseline else [])
     page = environment.get_template("report.html").render(
         title=title_of(results, paths),
         run=what_was_run(results),
         state=problems_sentence(results),
-        answers=[a for s in sections for a in s.answers],
+        answers=[Said.of(a, s) for s in sections for a in s.answers],
         sections=sections,
         figures=draw_all(results, paths, baseline) if figures else [],
-        problems=results.problems,
+        problems=results.lines(),
         runs=runs_table(results),
         settings=settings_table(results),
         provenance=provenance(results),
@@ -200,6 +224,11 @@ def build_report(
         js=(HERE / "report.js").read_text(encoding="utf-8"),
     )
     return page, sections
+
+
+def breakable(text: str) -> Markup:
+    """The text with places to break it behind the commas of a spec."""
+    return escape(text).replace(",", Markup(",<wbr>"))
 
 
 def title_of(results: Results, paths: Sequence[str]) -> str:
