@@ -56,7 +56,7 @@ bool ends_with(const std::string& text, const char* end) {
 }  // namespace
 
 bool is_image_dataset(const std::string& name) {
-  if (name == "digits" || name == "glyphs") return true;
+  if (name == "digits" || name == "glyphs" || name == "uniform") return true;
   std::string file = ends_with(name, ".gz") ? name.substr(0, name.size() - 3) : name;
   for (const char* end : {"-ubyte", ".idx", ".bin", ".npy"}) {
     if (ends_with(file, end)) return true;
@@ -122,6 +122,11 @@ Loaded<ImageDataset> load_images(const DatasetRequest& request) {
     out.data =
         detail::draw_glyphs("glyphs", request.seed, request.items == 0 ? 8192 : request.items, 16,
                             classes, request.eval_fraction);
+    return out;
+  }
+  if (request.name == "uniform") {
+    out.data = detail::draw_numbers(request.seed, request.items == 0 ? 16384 : request.items,
+                                    request.eval_fraction);
     return out;
   }
   out.data = detail::load_image_file(request);

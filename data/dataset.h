@@ -31,7 +31,7 @@ struct ImageDataset {
 
 /// What to load. `name` is a built-in set or a path; see data/README.md for the list.
 struct DatasetRequest {
-  std::string name;    ///< text: "text" "grammar" or a file; images: "digits" "glyphs" or a file
+  std::string name;    ///< text: "text" "grammar" or a file; images: "digits" "glyphs" "uniform" or a file
   std::string labels;  ///< IDX: the label file's path, when it does not follow from the name
   std::uint64_t seed = 0;   ///< of procedural sets
   std::size_t items = 0;    ///< procedural images to make, or characters; 0 = the set's default

@@ -60,6 +60,9 @@ bool load_uci_digits(ImageDataset& set, double eval_fraction, std::string& notic
 ImageDataset draw_glyphs(std::string name, std::uint64_t seed, std::size_t items, std::size_t side,
                          std::size_t classes, double eval_fraction);
 
+/// Images of one number each, uniform within +-sqrt 3 (variance 1), all of one class.
+ImageDataset draw_numbers(std::uint64_t seed, std::size_t items, double eval_fraction);
+
 /// IDX, CIFAR-10 binary, .npy and HDF5 files.
 ImageDataset load_image_file(const DatasetRequest& request);
 

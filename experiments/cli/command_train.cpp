@@ -361,7 +361,7 @@ void add_train_command(CLI::App& app, Context& context) {
       command->add_option("--recipe", options->recipe, "recipe, or a .toml file with one")
           ->type_name("R");
   CLI::Option* const preset =
-      command->add_option("--preset", options->preset, "model, data and length: t1 .. t6")
+      command->add_option("--preset", options->preset, "model, data and length: t0 .. t6")
           ->type_name("P");
   CLI::Option* const baseline =
       command

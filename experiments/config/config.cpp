@@ -184,6 +184,27 @@ void check_slots(const train::TrainConfig& config, std::vector<std::string>& not
   }
 }
 
+/// A slot that was asked for beside a recipe whose policy switches every slot off would change
+/// nothing but the run's id.
+void refuse_idle_slots(const train::TrainConfig& config, const std::vector<Setting>& own,
+                       const std::vector<Setting>& assigned) {
+  if (config.policy != train::PolicyKind::none || !config.policy_rules.empty()) return;
+  const Setting* slot = nullptr;
+  for (const auto* settings : {&own, &assigned}) {
+    for (const Setting& setting : *settings) {
+      if (setting.key->name == "policy") return;  // their own decision
+      const std::string& name = setting.key->name;
+      const bool spec = name.starts_with("slots.") && name.ends_with(".spec");
+      if (spec && std::get<std::string>(setting.value) != "none") slot = &setting;
+    }
+  }
+  if (slot == nullptr) return;
+  throw InputError(slot->place + "'" + slot->key->name + "' would do nothing: recipe " +
+                   config.recipe +
+                   " has policy none, which switches every slot off; recipe custom or policy = "
+                   "\"default\" would do");
+}
+
 }  // namespace
 
 std::vector<Setting> parse_settings(std::string_view text, const std::string& file) {
@@ -249,8 +270,10 @@ Resolved resolve(const Sources& sources) {
     return last_text(own, key).value_or(fallback);
   };
   const Fragment& preset = find_preset(choose(sources.preset, "preset", config.preset));
-  const Fragment recipe = find_recipe(choose(sources.recipe, "recipe", config.recipe));
-  apply_settings(config, parse_document(preset.toml, "preset " + preset.name, true));
+  const std::vector<Setting> base = parse_document(preset.toml, "preset " + preset.name, true);
+  const Fragment recipe = find_recipe(choose(
+      sources.recipe, "recipe", last_text(base, "recipe").value_or(config.recipe)));
+  apply_settings(config, base);
   apply_settings(config, parse_document(recipe.toml,
                                         recipe.name == "custom" && !recipe.title.empty()
                                             ? recipe.title
@@ -266,6 +289,7 @@ Resolved resolve(const Sources& sources) {
   apply_settings(config, without_names(assigned));
   config.recipe = recipe.name;
   config.preset = preset.name;
+  refuse_idle_slots(config, own, assigned);
   finish(config, out.notices);
   return out;
 }

@@ -79,7 +79,8 @@ const Ids<train::PolicyKind> kPolicies{{{train::PolicyKind::default_, "default"}
                                         {train::PolicyKind::attn_protect, "attn-protect"},
                                         {train::PolicyKind::nemotron3, "nemotron3"},
                                         {train::PolicyKind::all, "all"},
-                                        {train::PolicyKind::none, "none"}}};
+                                        {train::PolicyKind::none, "none"},
+                                        {train::PolicyKind::auto_, "auto"}}};
 const Ids<train::PhasePreset> kPhases{{{train::PhasePreset::none, "none"},
                                        {train::PhasePreset::qaf, "qaf"},
                                        {train::PhasePreset::nv_switch, "nv-switch"},
@@ -230,9 +231,13 @@ std::string name_only(const std::string& text) {
 void add_top(Table& t) {
   t.text("recipe", FP4LAB_AT(recipe), "named configuration of the six slots",
          "a name of `fp4lab train --list-recipes`", name_only);
-  t.text("preset", FP4LAB_AT(preset), "named model, data and length of a run", "t1 .. t6",
+  t.text("preset", FP4LAB_AT(preset), "named model, data and length of a run", "t0 .. t6",
          name_only);
   t.id("policy", FP4LAB_AT(policy), "which layers keep a higher precision", kPolicies);
+  t.number("policy_share", FP4LAB_AT(policy_share),
+           "auto: share of the quantized layers, those with the largest error of dW in a first step, "
+           "that stay in the compute type",
+           0, 1);
   t.texts("policy_rules", FP4LAB_AT(policy_rules),
           "rules that come before the policy's own; the first that matches decides",
           "'role=attn-q|attn-k -> off'; selectors role name block depth first last, actions off "
@@ -251,7 +256,7 @@ void add_top(Table& t) {
 }
 
 std::string known_model(const std::string& text) {
-  static const std::vector<std::string> kinds{"mlp", "resnet-mini", "vit-mini", "gpt-mini",
+  static const std::vector<std::string> kinds{"toy1d", "mlp", "resnet-mini", "vit-mini", "gpt-mini",
                                               "hybrid-mini"};
   const std::string id = normalize_name(text);
   if (std::find(kinds.begin(), kinds.end(), id) == kinds.end()) {
@@ -263,8 +268,8 @@ std::string known_model(const std::string& text) {
 
 void add_model(Table& t) {
   Key& kind = t.text("model.kind", FP4LAB_AT(model.kind), "which network",
-                     "mlp resnet-mini vit-mini gpt-mini hybrid-mini", known_model);
-  kind.choices = {"mlp", "resnet-mini", "vit-mini", "gpt-mini", "hybrid-mini"};
+                     "toy1d mlp resnet-mini vit-mini gpt-mini hybrid-mini", known_model);
+  kind.choices = {"toy1d", "mlp", "resnet-mini", "vit-mini", "gpt-mini", "hybrid-mini"};
   t.integer("model.dim", FP4LAB_AT(model.dim), "width of the residual stream", 1, 65536);
   t.integer("model.layers", FP4LAB_AT(model.layers), "blocks; hidden layers of mlp", 1, 4096);
   t.integer("model.heads", FP4LAB_AT(model.heads), "attention heads", 1, 4096);
@@ -288,11 +293,13 @@ void add_model(Table& t) {
   t.integer("model.outlier_channels", FP4LAB_AT(model.outlier_channels),
             "gains of each norm that are made outliers, without changing the function", 0, 65536);
   t.number("model.outlier_gain", FP4LAB_AT(model.outlier_gain), "factor of those gains", 1, 1e6);
+  t.number("model.target", FP4LAB_AT(model.target), "toy1d: the weight that is sought", -1e6, 1e6);
+  t.number("model.start", FP4LAB_AT(model.start), "toy1d: the weight's first value", -1e6, 1e6);
 }
 
 void add_data(Table& t) {
   t.text("data.name", FP4LAB_AT(data.name), "built-in data set or a file",
-         "text grammar digits glyphs, or the path of a file", [](const std::string& text) {
+         "text grammar digits glyphs uniform, or the path of a file", [](const std::string& text) {
            if (text.empty()) throw std::invalid_argument("a data set needs a name");
            return text;
          });
@@ -310,6 +317,9 @@ void add_data(Table& t) {
             "characters or images of a procedural set; 0 = its default", 0, kMany);
   t.integer("data.classes", FP4LAB_AT(data.classes), "classes of glyphs; 0 = its default", 0, 1000);
   t.number("data.eval_fraction", FP4LAB_AT(data.eval_fraction), "held-out share", 0.001, 0.9);
+  t.number("data.outlier_share", FP4LAB_AT(data.outlier_share),
+           "share of images made outlier tokens of the batch; 0 = none", 0, 1);
+  t.number("data.outlier_gain", FP4LAB_AT(data.outlier_gain), "factor on their pixels", 0, 1e6);
 }
 
 void add_train(Table& t) {
@@ -321,6 +331,10 @@ void add_train(Table& t) {
             "steps between evaluations; 0 = at the end only", 0, kMany);
   t.integer("train.eval_items", FP4LAB_AT(train.eval_items),
             "held-out items of an evaluation; 0 = all", 0, kMany);
+  t.integer("train.reestimate_batches", FP4LAB_AT(train.reestimate_batches),
+            "training batches over which batch norms average their statistics anew before the last "
+            "evaluation; 0 = the running averages stay",
+            0, kMany);
   t.number("train.diverge_factor", FP4LAB_AT(train.diverge_factor),
            "stop as diverged when the loss exceeds this many times ln(classes); 0 = never", 0, 1e9);
   t.integer("train.diverge_skips", FP4LAB_AT(train.diverge_skips),

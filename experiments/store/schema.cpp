@@ -72,6 +72,12 @@ constexpr auto kRows = std::to_array<Row>({
          "projection magnitude alignment <r, q> / <r, r>"),
     data("/gemms/rho", Type::f64, "step layer gemm", "1",
          "norm of the binary32 product over the norm of the error"),
+    data("/gemms/ste_cosine", Type::f64, "step layer gemm", "1",
+         "dx, dw: cosine with dY Wq, dY^T Xq of what the forward quantized"),
+    data("/gemms/ste_norm_ratio", Type::f64, "step layer gemm", "1",
+         "dx, dw: norm over the norm of dY Wq, dY^T Xq"),
+    data("/gemms/ste_rel_error", Type::f64, "step layer gemm", "1",
+         "dx, dw: norm of the error over the norm of dY Wq, dY^T Xq"),
 
     scale("/oscillation/step", Type::i64, "1",
           "optimizer updates finished at the end of the window"),

@@ -16,6 +16,7 @@
 #include "formats/names.h"
 #include "sim/models/model_config.h"
 #include "sim/nn/linear.h"
+#include "sim/train/auto_policy.h"
 
 namespace fp4lab::train {
 namespace {
@@ -50,6 +51,8 @@ std::unique_ptr<BatchSource> make_source(const RunData& data, const TrainConfig&
   view.height = data.images.height;
   view.width = data.images.width;
   view.classes = data.images.classes;
+  view.outlier_share = config.data.outlier_share;
+  view.outlier_gain = static_cast<float>(config.data.outlier_gain);
   return make_image_source(view);
 }
 
@@ -109,6 +112,11 @@ std::shared_ptr<const RunData> load_run_data(const TrainConfig& config) {
                            : " reads images, as digits or "
                              "glyphs"));
   }
+  if (text && config.data.outlier_share > 0) {
+    throw InputError("'data.outlier_share' = " + std::to_string(config.data.outlier_share) +
+                     ": only images have a size that can be an outlier; text takes 0 "
+                     "(model.outlier_channels makes outlier channels)");
+  }
   auto out = std::make_shared<RunData>();
   out->is_text = text;
   if (text) {
@@ -144,10 +152,17 @@ TrainingRun::TrainingRun(TrainConfig config, std::shared_ptr<const RunData> data
   id_ = config::run_id(config_);
   try {
     source_ = make_source(*data_, config_);
-    nn::BuildContext build;
-    build.seed_init = static_cast<std::uint64_t>(config_.seed_init);
-    build.policy = LayerPolicy(config_, config::recipe_slots);
-    model_ = nn::make_model(fitted(config_.model, *data_), build);
+    const auto build_model = [&](const std::vector<std::string>& found) {
+      nn::BuildContext build;
+      build.seed_init = static_cast<std::uint64_t>(config_.seed_init);
+      build.policy = LayerPolicy(config_, config::recipe_slots, found);
+      model_ = nn::make_model(fitted(config_.model, *data_), build);
+    };
+    build_model({});
+    if (config_.policy == PolicyKind::auto_) {
+      // A function of the configuration and the data: a resumed run finds the same.
+      build_model(find_worst_layers(config_, *model_, *source_));
+    }
     trainer_ = std::make_unique<Trainer>(config_, *model_, *source_);
   } catch (const std::invalid_argument& error) {
     throw InputError(error.what());

@@ -12,6 +12,7 @@ std::unique_ptr<Model> make_mlp(const ModelConfig& config, BuildContext& build);
 std::unique_ptr<Model> make_resnet_mini(const ModelConfig& config, BuildContext& build);
 std::unique_ptr<Model> make_vit_mini(const ModelConfig& config, BuildContext& build);
 std::unique_ptr<Model> make_gpt_mini(const ModelConfig& config, BuildContext& build);
+std::unique_ptr<Model> make_toy1d(const ModelConfig& config, BuildContext& build);
 std::unique_ptr<Model> make_hybrid_mini(const ModelConfig& config, BuildContext& build);
 
 }  // namespace fp4lab::nn

@@ -12,7 +12,8 @@ struct Kind {
   const char* name;
   std::unique_ptr<Model> (*make)(const ModelConfig&, BuildContext&);
 };
-constexpr std::array<Kind, 5> kKinds = {{{"mlp", make_mlp},
+constexpr std::array<Kind, 6> kKinds = {{{"toy1d", make_toy1d},
+                                         {"mlp", make_mlp},
                                          {"resnet-mini", make_resnet_mini},
                                          {"vit-mini", make_vit_mini},
                                          {"gpt-mini", make_gpt_mini},

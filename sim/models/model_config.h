@@ -12,7 +12,7 @@ namespace fp4lab::nn {
 /// One record for all kinds; a kind ignores what it has no use for. `vocab`, `classes`, `channels`,
 /// `height`, `width` come from the data set, everything else from the configuration.
 struct ModelConfig {
-  std::string kind = "gpt-mini";  ///< mlp, resnet-mini, vit-mini, gpt-mini, hybrid-mini
+  std::string kind = "gpt-mini";  ///< toy1d, mlp, resnet-mini, vit-mini, gpt-mini, ...
   std::size_t dim = 64;           ///< width of the residual stream; of the hidden layers in mlp
   std::size_t layers = 2;         ///< blocks; hidden layers in mlp
   std::size_t heads = 2;
@@ -29,6 +29,8 @@ struct ModelConfig {
   /// columns of the weights that read them divided by it (training.md 9).
   std::size_t outlier_channels = 0;
   double outlier_gain = 30.0;
+
+  double target = 0.8, start = 0.0;  ///< toy1d: the weight that is sought, and where it begins
 
   std::size_t vocab = 0, classes = 0;
   std::size_t channels = 1, height = 0, width = 0;

@@ -1,67 +1,72 @@
-#include "sim/models/toy1d.h"
-
+// toy1d: the smallest model that oscillates, one quantized weight (training.md 5.6, T0).
+//
+// The loss is E[(x w* - x q(w))^2] / 2 over inputs x. Under SGD and the straight-through estimator
+// the update lr x^2 (q(w) - w*) never vanishes while w* lies between two values q1 < q2 of the format:
+// w climbs while q(w) is q1, falls while it is q2, and so stays at the threshold between them, not
+// at w*. Since w stays bounded, the mean of x^2 (q(w) - w*) goes to 0: the share of time at q2 is
+// (w* - q1) / (q2 - q1).
 #include <stdexcept>
 #include <string>
 
-#include "formats/convert.h"
-#include "formats/decision_table.h"
-#include "formats/philox.h"
-#include "sim/nn/init.h"
+#include "sim/models/factories.h"
+#include "sim/nn/linear.h"
+#include "sim/nn/loss.h"
 
 namespace fp4lab::nn {
+namespace {
 
-Toy1dResult run_toy1d(const Toy1dConfig& config) {
-  if (config.element.bits > 8) {
-    throw std::invalid_argument("toy1d: a format of " + std::to_string(config.element.bits) +
-                                " bits; it takes formats of at most 8");
+BuildContext& checked(const ModelConfig& config, BuildContext& build) {
+  const std::size_t numbers = config.channels * config.height * config.width;
+  if (numbers != 1) {
+    throw std::invalid_argument("model.kind: toy1d reads one number an item; the data set has " +
+                                std::to_string(numbers) + ", data.name = \"uniform\" has one");
   }
-  if (config.round.is_stochastic()) {
-    throw std::invalid_argument("toy1d: a stochastic rounding has no threshold to oscillate at");
-  }
-  const DecisionTable table = make_decision_table(config.element, config.round);
-  const ValueTable& values = table.values;
-  const double target = config.target;
-  if (!(target >= values.value[0] && target <= values.value[values.count - 1])) {
-    throw std::invalid_argument("toy1d: the target must lie between " +
-                                std::to_string(values.value[0]) + " and " +
-                                std::to_string(values.value[values.count - 1]));
-  }
-  int up = 0;
-  while (values.value[up] < target) ++up;
-  const int low = values.value[up] == target ? up : up - 1;
+  build.blocks = 1;
+  return build;
+}
 
-  Toy1dResult r;
-  r.lower = static_cast<float>(values.value[low]);
-  r.upper = static_cast<float>(values.value[up]);
-  r.threshold = table.threshold[up];
-  r.expected_upper =
-      low == up ? 1.0 : (target - values.value[low]) / (values.value[up] - values.value[low]);
-  std::vector<float> x(config.steps, 1.0f);
-  if (config.noisy) {
-    fill_normal({config.seed, 0, 0, RandomPurpose::noise, 0, 0}, 1.0f, x);
+class Toy1d final : public Model {
+ public:
+  Toy1d(const ModelConfig& config, BuildContext& build)
+      : target_(static_cast<float>(config.target)),
+        layer_(checked(config, build), "weight", Role::ffn_up, 0, 1, 1, {.bias = false}) {
+    layer_.weight().value[0] = static_cast<float>(config.start);
+    layer_.collect(params_);
+    linears_.push_back(&layer_);
+    layers_ = build.layers;
+    configs_ = build.configs;
   }
-  r.latent.resize(config.steps);
-  r.value.resize(config.steps);
-  float w = config.start;
-  std::uint64_t at_upper = 0, at_lower = 0, counted = 0;
-  for (std::size_t t = 0; t < config.steps; ++t) {
-    const float q = static_cast<float>(values.value[table.index_of(w)]);
-    r.latent[t] = w;
-    r.value[t] = q;
-    if (t >= config.skip) {
-      ++counted;
-      at_upper += q == r.upper ? 1 : 0;
-      at_lower += q == r.lower ? 1 : 0;
-      r.crossings += t > 0 && q != r.value[t - 1] ? 1 : 0;
+
+  LossResult forward(const StepContext& ctx, const Batch& batch) override {
+    if (batch.inputs.size() != batch.items) {
+      throw std::invalid_argument("toy1d: " + std::to_string(batch.inputs.size()) +
+                                  " numbers for " + std::to_string(batch.items) +
+                                  " items; it reads one number an item");
     }
-    const float gradient = mul_rn(mul_rn(x[t], x[t]), sub_rn(q, config.target));
-    w = sub_rn(w, mul_rn(config.lr, gradient));
+    x_ = batch.inputs;
+    x_.reshape({batch.items, 1});
+    layer_.forward(ctx, x_, y_);
+    wanted_.resize({batch.items, 1});
+    for (std::size_t i = 0; i < batch.items; ++i) wanted_[i] = mul_rn(x_[i], target_);
+    return {loss_.forward(y_, wanted_) / 2, batch.items, 0};
   }
-  if (counted != 0) {
-    r.upper_share = static_cast<double>(at_upper) / static_cast<double>(counted);
-    r.lower_share = static_cast<double>(at_lower) / static_cast<double>(counted);
+  void backward(const StepContext& ctx, float scale) override {
+    loss_.backward(scale / 2, y_);
+    layer_.backward_weights(ctx, y_);
   }
-  return r;
+  void state(std::vector<std::pair<std::string, Tensor*>>& out) override { layer_.state(out); }
+
+ private:
+  float target_;
+  Linear layer_;
+  MeanSquaredError loss_;
+  Tensor x_, y_, wanted_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> make_toy1d(const ModelConfig& config, BuildContext& build) {
+  return std::make_unique<Toy1d>(config, build);
 }
 
 }  // namespace fp4lab::nn

@@ -191,7 +191,25 @@ void Linear::report_product(const StepContext& ctx, Gemm gemm, std::span<const f
   Accumulator chain;
   chain.kind = AccumulatorKind::fp32_fma;
   multiply(a, b, chain, {}, reference.data());
-  ctx.probe->gemm({info_.index, gemm, result, reference.span()});
+  if (gemm == Gemm::y) {
+    ctx.probe->gemm({info_.index, gemm, result, reference.span()});
+    return;
+  }
+  Tensor memory, consistent = Tensor::uninitialized({result.size()});
+  multiply(a, forward_values(gemm == Gemm::dx ? Slot::q2 : Slot::q1, b, memory), chain, {},
+           consistent.data());
+  ctx.probe->gemm({info_.index, gemm, result, reference.span(), consistent.span()});
+}
+
+/// `plain` with the numbers that the forward read in its place: those of the slot where it
+/// quantized, else its own.
+Factor Linear::forward_values(Slot s, Factor plain, Tensor& memory) const {
+  const SlotOperand& used = operands_[index(s)];
+  if (!used.quantized()) return plain;
+  memory = Tensor::uninitialized({plain.rows, plain.cols});
+  used.values(memory.span());
+  plain.plain = memory.data();
+  return plain;
 }
 
 void Linear::add_bias(std::size_t rows, float* y) const {

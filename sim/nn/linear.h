@@ -103,6 +103,7 @@ class Linear : public Module {
   void product(const StepContext& ctx, Slot first, std::size_t n, float* y);
   void report_product(const StepContext& ctx, Gemm gemm, std::span<const float> result,
                       const Factor& a, const Factor& b);
+  Factor forward_values(Slot s, Factor plain, Tensor& memory) const;
   void hooks(const StepContext& ctx, Slot first, std::size_t rows, std::span<float> y);
   void add_bias(std::size_t rows, float* y) const;
   void add_bias_gradient(const StepContext& ctx, std::span<const float> dy, std::size_t rows);

@@ -34,6 +34,9 @@ struct GemmSample {
   Gemm gemm = Gemm::y;
   std::span<const float> result;
   std::span<const float> reference;
+  /// dx, dw: the straight-through gradient of the network that the forward was, dY Wq and dY^T Xq in
+  /// binary32 with the values that q2, q1 gave (training.md 1.3). Empty for y.
+  std::span<const float> consistent{};
 };
 
 class Probe {

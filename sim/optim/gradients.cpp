@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "formats/host_device.h"
 #include "sim/reduce.h"
 
 namespace fp4lab::optim {
@@ -34,6 +35,10 @@ void scale_gradient(std::span<float> x, float factor) {
   float* const p = x.data();
 #pragma omp parallel for schedule(static) if (n >= (1 << 16))
   for (std::int64_t i = 0; i < n; ++i) p[i] *= factor;
+}
+
+void add_l2(std::span<float> g, std::span<const float> w, float l2) {
+  for (std::size_t i = 0; i < g.size(); ++i) g[i] = add_rn(g[i], mul_rn(l2, w[i]));
 }
 
 std::uint64_t zero_nonfinite(std::span<float> x) {

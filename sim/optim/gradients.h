@@ -26,6 +26,9 @@ double clip_factor(double norm, double limit) noexcept;
 /// x = fl(x * factor) for every element; nothing for 1.
 void scale_gradient(std::span<float> x, float factor);
 
+/// g = fl(g + fl(l2 w)): the decay of a parameter that has one of its own (PACT's clip value).
+void add_l2(std::span<float> g, std::span<const float> w, float l2);
+
 /// Replaces NaN and infinities by 0; returns how many there were.
 std::uint64_t zero_nonfinite(std::span<float> x);
 

@@ -109,6 +109,10 @@ void GemmStatistics::add(const nn::GemmSample& sample) {
   reference_squares_ += sum_squares(sample.reference);
   products_ += sum_products(sample.result, sample.reference);
   error_squares_ += sum_squared_differences(sample.result, sample.reference);
+  if (sample.consistent.empty()) return;
+  ste_squares_ += sum_squares(sample.consistent);
+  ste_products_ += sum_products(sample.result, sample.consistent);
+  ste_error_squares_ += sum_squared_differences(sample.result, sample.consistent);
 }
 
 double GemmStatistics::cosine() const {
@@ -123,6 +127,16 @@ double GemmStatistics::rho() const {
     return std::numeric_limits<double>::infinity();
   }
   return ratio(std::sqrt(reference_squares_), std::sqrt(error_squares_));
+}
+
+double GemmStatistics::ste_cosine() const {
+  return ratio(ste_products_, std::sqrt(result_squares_) * std::sqrt(ste_squares_));
+}
+double GemmStatistics::ste_norm_ratio() const {
+  return ratio(std::sqrt(result_squares_), std::sqrt(ste_squares_));
+}
+double GemmStatistics::ste_rel_error() const {
+  return ratio(std::sqrt(ste_error_squares_), std::sqrt(ste_squares_));
 }
 
 }  // namespace fp4lab::stabilize

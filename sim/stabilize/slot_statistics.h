@@ -52,10 +52,15 @@ class GemmStatistics {
   double rel_error() const;  ///< norm of the error / norm of the reference
   double pma() const;        ///< <reference, result> / <reference, reference>
   double rho() const;        ///< norm of the reference / norm of the error
+  // The same beside the straight-through gradient of the quantized network; NaN for y.
+  double ste_cosine() const;
+  double ste_norm_ratio() const;  ///< norm of the result / norm of that gradient
+  double ste_rel_error() const;
 
  private:
   std::uint64_t elements_ = 0;
   double result_squares_ = 0, reference_squares_ = 0, products_ = 0, error_squares_ = 0;
+  double ste_squares_ = 0, ste_products_ = 0, ste_error_squares_ = 0;
 };
 
 }  // namespace fp4lab::stabilize

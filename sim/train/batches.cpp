@@ -1,6 +1,7 @@
 #include "sim/train/batches.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -90,7 +91,14 @@ class ImageSource final : public BatchSource {
   }
   void copy(std::span<const float> inputs, std::span<const std::int32_t> labels, std::size_t item,
             std::size_t row, nn::Batch& batch) const {
-    std::copy_n(inputs.data() + item * pixels_, pixels_, batch.inputs.data() + row * pixels_);
+    const float* const from = inputs.data() + item * pixels_;
+    float* const to = batch.inputs.data() + row * pixels_;
+    const double i = static_cast<double>(item), share = view_.outlier_share;
+    if (std::floor(i * share) < std::floor((i + 1) * share)) {
+      for (std::size_t p = 0; p < pixels_; ++p) to[p] = mul_rn(from[p], view_.outlier_gain);
+    } else {
+      std::copy_n(from, pixels_, to);
+    }
     batch.targets[row] = labels[item];
   }
   ImageView view_;

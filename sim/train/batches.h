@@ -35,6 +35,10 @@ struct ImageView {
   std::span<const float> train_inputs, eval_inputs;  ///< [items, channels, height, width]
   std::span<const std::int32_t> train_labels, eval_labels;
   std::size_t channels = 1, height = 0, width = 0, classes = 0;
+  /// Outlier tokens: item i is multiplied by `outlier_gain` where floor(i share) < floor((i + 1)
+  /// share). Items come in a random order, so a batch meets that share on average.
+  double outlier_share = 0;
+  float outlier_gain = 1;
 };
 /// Both throw std::invalid_argument when there is less than one item.
 std::unique_ptr<BatchSource> make_text_source(const TextView& view);

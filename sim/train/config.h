@@ -18,7 +18,8 @@
 namespace fp4lab::train {
 
 /// Which layers keep a higher precision (training.md 8.1).
-enum class PolicyKind : std::uint8_t { default_, nvidia, attn_protect, nemotron3, all, none };
+/// `auto_`: those that a first step finds to lose most in Wgrad.
+enum class PolicyKind : std::uint8_t { default_, nvidia, attn_protect, nemotron3, all, none, auto_ };
 /// Named phase schedules (training.md 8.3).
 enum class PhasePreset : std::uint8_t { none, qaf, nv_switch, tpts, fnt };
 
@@ -29,6 +30,8 @@ struct DataConfig {
   std::uint64_t items = 0;    ///< size of a procedural set; 0 = its default
   std::uint64_t classes = 0;  ///< glyphs; 0 = its default
   double eval_fraction = 0.1;
+  double outlier_share = 0;  ///< images that are multiplied by outlier_gain; 0 = none
+  double outlier_gain = 30;
   friend bool operator==(const DataConfig&, const DataConfig&) = default;
 };
 
@@ -38,6 +41,8 @@ struct TrainLoopConfig {
   std::uint64_t microbatches = 1;    ///< equal parts a batch is cut into
   std::uint64_t eval_every = 0;      ///< steps between evaluations; 0 = at the end only
   std::uint64_t eval_items = 256;    ///< held-out items of an evaluation; 0 = all
+  /// Batches over which running statistics (batch norms) are made anew before the last evaluation.
+  std::uint64_t reestimate_batches = 0;
   double diverge_factor = 20.0;      ///< stop when loss > factor * ln(classes); 0 = never
   std::uint64_t diverge_skips = 20;  ///< stop after so many skipped steps in a row
   friend bool operator==(const TrainLoopConfig&, const TrainLoopConfig&) = default;
@@ -92,6 +97,7 @@ struct TrainConfig {
   std::string recipe = "nvfp4-nvidia";
   std::string preset = "t4";
   PolicyKind policy = PolicyKind::default_;
+  double policy_share = 0.15;             ///< auto: share of the quantized layers that is kept out
   std::vector<std::string> policy_rules;  ///< before the policy's own; see sim/train/policy.h
   std::uint64_t seed = 0;
   std::int64_t seed_data = -1, seed_sr = -1, seed_init = -1;  ///< -1 = seed

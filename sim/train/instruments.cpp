@@ -291,6 +291,9 @@ void Instruments::write_gemms(std::uint64_t updates) {
   put("/gemms/rel_error", &G::rel_error);
   put("/gemms/pma", &G::pma);
   put("/gemms/rho", &G::rho);
+  put("/gemms/ste_cosine", &G::ste_cosine);
+  put("/gemms/ste_norm_ratio", &G::ste_norm_ratio);
+  put("/gemms/ste_rel_error", &G::ste_rel_error);
 }
 
 void Instruments::write_attention(std::uint64_t updates) {

@@ -240,7 +240,8 @@ std::vector<std::string> policy_rules(PolicyKind kind) {
   return rules;
 }
 
-LayerPolicy::LayerPolicy(const TrainConfig& config, const RecipeSlots& recipes)
+LayerPolicy::LayerPolicy(const TrainConfig& config, const RecipeSlots& recipes,
+                         const std::vector<std::string>& found)
     : own_(config.slots) {
   plain_.compute = config.compute;
   plain_.accumulate = config.accumulate;
@@ -253,6 +254,7 @@ LayerPolicy::LayerPolicy(const TrainConfig& config, const RecipeSlots& recipes)
     rules_.push_back(std::move(resolved));
   };
   for (const auto& text : config.policy_rules) append(text);
+  for (const auto& text : found) append(text);
   for (const auto& text : policy_rules(config.policy)) append(text);
 }
 

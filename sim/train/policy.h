@@ -55,10 +55,12 @@ std::vector<std::string> policy_rules(PolicyKind kind);
 /// Slots of a recipe by name; throws for an unknown one.
 using RecipeSlots = std::function<Slots(const std::string&)>;
 
-/// The run's policy: the configuration's own rules first, then those of its named policy.
+/// The run's policy: the configuration's own rules first, then `found` (what policy auto found),
+/// then those of its named policy.
 class LayerPolicy {
  public:
-  LayerPolicy(const TrainConfig& config, const RecipeSlots& recipes);
+  LayerPolicy(const TrainConfig& config, const RecipeSlots& recipes,
+              const std::vector<std::string>& found = {});
   nn::LayerConfig operator()(const nn::LayerInfo& layer) const;
 
  private:

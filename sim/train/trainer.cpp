@@ -122,6 +122,7 @@ Trainer::StepResult Trainer::step() {
   std::vector<std::span<const float>> gradients;
   for (nn::Param* p : model_.params()) {
     optim::scale_gradient(p->grad.span(), static_cast<float>(1.0 / scale));
+    if (p->l2 != 0.0f) optim::add_l2(p->grad.span(), p->value.span(), p->l2);
     gradients.emplace_back(p->grad.span());
   }
   optim::GradientNorm norm = optim::gradient_norm(gradients);
@@ -208,7 +209,10 @@ RunStatus Trainer::run(const std::function<bool(const IterationReport&)>& keep_g
       return status_;
     }
     instruments_.advanced(iteration_ - 1, context(iteration_));
-    if (iteration_ == loop.steps) record_evaluation();
+    if (iteration_ == loop.steps) {
+      if (loop.reestimate_batches != 0) reestimate_statistics();
+      record_evaluation();
+    }
     if (keep_going && !keep_going({iteration_, loop.steps, result.loss, result.skipped}) &&
         iteration_ < loop.steps) {
       status_ = RunStatus::stopped;
@@ -253,6 +257,22 @@ Evaluation Trainer::evaluate() {
   out.accuracy = share(correct, counted);
   out.perplexity = canonical_f64(static_cast<double>(math::exp(static_cast<float>(out.loss))));
   return out;
+}
+
+/// Running averages lag behind weights that oscillate. Forwards over the batches that training would
+/// see next, with the final weights, make them plain means (arXiv:2203.11086, 4.3).
+void Trainer::reestimate_statistics() {
+  const TrainLoopConfig& loop = config_.train;
+  const std::size_t size = loop.batch / loop.microbatches;
+  nn::StepContext ctx = context(iteration_);
+  model_.reestimate_statistics(true);
+  for (std::uint64_t i = 0; i < loop.reestimate_batches * loop.microbatches; ++i) {
+    ctx.microbatch = static_cast<std::uint16_t>(i % kEvalMicrobatch);
+    order_.items(iteration_ * loop.batch + i * size, size, items_);
+    data_.train_batch(items_, batch_);
+    model_.forward(ctx, batch_);
+  }
+  model_.reestimate_statistics(false);
 }
 
 void Trainer::record_evaluation() {

@@ -4,7 +4,7 @@
 // One iteration:
 //   1 forward and backward of each microbatch; the loss gradient is scaled by loss scale /
 //     microbatches, gradients are summed in binary32 (or bf16, optim.grad_accum)
-//   2 divide by the loss scale, 3 finite check and global norm, 4 clip, 5 optimizer, 6 write-back
+//   2 divide by the loss scale, add the decay of parameters that have their own, 3 finite check and global norm, 4 clip, 5 optimizer, 6 write-back
 //     to bf16 where the master weights are kept in it, 7 hooks of quantized weights, 8 instruments
 // A step whose loss or gradients are not finite is skipped under the default policy: weights, state
 // and the counter of updates stay, the iteration is counted. Schedules and phases follow
@@ -87,6 +87,7 @@ class Trainer {
   void record_step(const StepResult& result, double learning_rate, double loss_scale,
                    double seconds);
   void record_evaluation();
+  void reestimate_statistics();
   bool has_diverged(const StepResult& result);
   bool keeps_bf16() const noexcept { return config_.optim.master == optim::Storage::bf16; }
   RandomStream storage_stream(std::size_t parameter, std::uint32_t slot,

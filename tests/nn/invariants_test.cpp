@@ -36,6 +36,7 @@ struct Recorder final : nn::Probe {
   };
   std::array<Sample, nn::kSlots> slots;
   std::array<double, 3> product_error{-1, -1, -1};
+  std::array<double, 3> consistent_error{-1, -1, -1};  ///< -1: no such reference
   std::vector<float> y;
   bool wants_gemm() const override { return true; }
   bool wants_output() const override { return true; }
@@ -58,6 +59,13 @@ struct Recorder final : nn::Probe {
       norm += std::pow(static_cast<double>(s.reference[i]), 2);
     }
     product_error[static_cast<std::size_t>(s.gemm)] = std::sqrt(error / norm);
+    if (s.consistent.empty()) return;
+    error = norm = 0;
+    for (std::size_t i = 0; i < s.result.size(); ++i) {
+      error += std::pow(static_cast<double>(s.result[i]) - static_cast<double>(s.consistent[i]), 2);
+      norm += std::pow(static_cast<double>(s.consistent[i]), 2);
+    }
+    consistent_error[static_cast<std::size_t>(s.gemm)] = std::sqrt(error / norm);
   }
   void attention(std::uint32_t, std::span<const double>) override {}
   void router(std::uint32_t, std::span<const std::uint64_t>, std::uint64_t) override {}
@@ -108,6 +116,33 @@ TEST(Invariant, SquareBlocksTransposeOntoThemselves) {
     run(*two, step_context(), x, dy, &dx_two);
     EXPECT_TRUE(same_bits(dx_one, dx_two)) << spec;
   }
+}
+
+TEST(Invariant, SharedAndDequantizedOperandsGiveTheGradientOfTheQuantizedNetwork) {
+  // With dY as it is, dX = dY Wq and dW = dY^T Xq to the last bit; quantizing the master along the
+  // other axis is the gradient of another network (training.md 1.3).
+  const Tensor x = test_values(64, 96, 2), dy = test_values(64, 64, 3);
+  nn::LayerConfig c = layer_config(slots_named("none").slots);
+  c[nn::Slot::q1] = slot_config({"master", "nvfp4"});
+  c[nn::Slot::q2] = slot_config({"master", "nvfp4,block=16x16"});
+  c[nn::Slot::q4] = slot_config({"shared2d", ""});
+  c[nn::Slot::q6] = slot_config({"dequant", ""});
+  const Recorder same = run(*make_linear(c, 96, 64), step_context(), x, dy);
+  EXPECT_EQ(same.consistent_error[0], -1);
+  EXPECT_EQ(same.consistent_error[1], 0.0);
+  EXPECT_EQ(same.consistent_error[2], 0.0);
+  EXPECT_GT(same.product_error[1], 0.01);
+  c[nn::Slot::q2] = slot_config({"master", "nvfp4"});
+  c[nn::Slot::q4] = slot_config({"master", "nvfp4"});
+  c[nn::Slot::q6] = slot_config({"master", "nvfp4"});
+  const Recorder other = run(*make_linear(c, 96, 64), step_context(), x, dy);
+  EXPECT_GT(other.consistent_error[1], 0.01);
+  EXPECT_GT(other.consistent_error[2], 0.01);
+  // Where the forward does not quantize, the reference is the plain product.
+  const Recorder none =
+      run(*make_linear(layer_config(slots_named("none").slots), 96, 64), step_context(), x, dy);
+  EXPECT_EQ(none.consistent_error[1], 0.0);
+  EXPECT_EQ(none.consistent_error[2], 0.0);
 }
 
 TEST(Invariant, RulesThatNeverClipDoNot) {
@@ -286,6 +321,38 @@ TEST(Invariant, QuantizingAgainChangesNoValue) {
     }
   }
   EXPECT_GT(blocks, 50u);
+}
+
+TEST(Invariant, FourOverSixIsNoWorseThanItsSixInAnyBlock) {
+  // `static6` is the same rule without the choice, under the same global scale.
+  struct Pair {
+    const char *chosen, *six;
+    double power;  ///< of the error that the choice compares
+  };
+  for (const Pair& p : {Pair{"nvfp4,rule=4over6,error=mse", "nvfp4,rule=static6", 2},
+                        Pair{"nvfp4,rule=4over6,error=mae", "nvfp4,rule=static6", 1}}) {
+    std::uint64_t better = 0;
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+      const Tensor x = test_values(16, 96, seed);
+      const std::size_t shape[2] = {16, 96};
+      const QuantizedTensor chosen = quantize(parse_spec(p.chosen), x.span(), shape);
+      const QuantizedTensor six = quantize(parse_spec(p.six), x.span(), shape);
+      ASSERT_EQ(chosen.global, six.global) << p.chosen;
+      const std::vector<float> a = dequantize(chosen), b = dequantize(six);
+      for (std::size_t block = 0; block < x.size() / 16; ++block) {
+        double error = 0, plain = 0;
+        for (std::size_t i = 16 * block; i < 16 * block + 16; ++i) {
+          const double v = static_cast<double>(x[i]);
+          error += std::pow(std::abs(static_cast<double>(a[i]) - v), p.power);
+          plain += std::pow(std::abs(static_cast<double>(b[i]) - v), p.power);
+        }
+        // The choice is made in binary32.
+        EXPECT_LE(error, plain * (1 + 1e-5)) << p.chosen;
+        better += error < 0.999 * plain ? 1 : 0;
+      }
+    }
+    EXPECT_GT(better, 100u) << p.chosen;
+  }
 }
 
 TEST(Invariant, AHadamardIsUndoneByItsInverse) {

@@ -142,6 +142,26 @@ TEST(ConfigErrors, NamePlaceFindingAndNearestKey) {
   expect_has(error_of_set("optim.lr=fast"), "a number, not 'fast'");
 }
 
+TEST(ConfigErrors, SlotsThatThePolicySwitchesOffAreRefused) {
+  const std::string bf16 = "recipe = \"bf16\"\nslots.q1.spec = \"mxfp4\"";
+  expect_has(error_of(bf16), "'slots.q1.spec' would do nothing: recipe bf16 has policy none");
+  expect_has(error_of(bf16), "recipe custom");
+  // A policy of one's own, rules, or nothing set are decisions.
+  for (const char* text : {"policy = \"default\"", "policy = \"none\"",
+                           "policy_rules = [\"role=ffn-up -> on\"]"}) {
+    EXPECT_NO_THROW(resolve_text(bf16 + "\n" + text)) << text;
+  }
+  EXPECT_NO_THROW(resolve_text("recipe = \"bf16\"\nslots.q1.spec = \"none\""));
+}
+
+TEST(ConfigSources, APresetMayNameItsRecipe) {
+  Sources sources;
+  sources.preset = "t0";
+  EXPECT_EQ(resolve(sources).config.recipe, "custom");
+  sources.recipe = "tetrajet";
+  EXPECT_EQ(resolve(sources).config.recipe, "tetrajet");
+}
+
 TEST(ConfigSources, LaterOnesWin) {
   Sources sources;
   sources.text = "recipe = \"tetrajet\"\npreset = \"t5\"\ntrain.steps = 7\noptim.lr = 1";
@@ -241,7 +261,7 @@ TEST(Recipes, AllParseAndSayWhatTheyAre) {
 }
 
 TEST(Recipes, PresetsParse) {
-  EXPECT_GE(builtin_presets().size(), 6u);
+  EXPECT_GE(builtin_presets().size(), 7u);
   for (const Fragment& preset : builtin_presets()) {
     Sources sources;
     sources.preset = preset.name;

@@ -1,5 +1,5 @@
 // Instruments against computations by hand: the statistics of slots and products, and the
-// oscillation of weights against a naive second implementation and the one-weight toy.
+// oscillation of weights against a naive second implementation.
 #include "sim/stabilize/oscillation.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +10,6 @@
 
 #include "formats/catalog.h"
 #include "formats/spec_text.h"
-#include "sim/models/toy1d.h"
 #include "sim/stabilize/slot_statistics.h"
 #include "tests/train/small_run.h"
 
@@ -214,27 +213,24 @@ TEST(Oscillation, UnquantizedWeightsHaveNoCodesAndARatioOfOne) {
   EXPECT_TRUE(std::isnan(r.code_ratio_mean));
 }
 
-TEST(Oscillation, SeesTheToyOscillateAtItsThreshold) {
-  nn::Toy1dConfig config;
-  config.element = kE2m1;
-  config.target = 0.8f;  // between 0.5 and 1
-  config.noisy = false;
-  config.steps = 2000;
-  const nn::Toy1dResult toy = nn::run_toy1d(config);
+TEST(Oscillation, SeesAWeightOscillateAtItsThreshold) {
+  // w climbs from 0.5's cell and falls from 1's, as under gradients w* - q with w* = 0.8.
+  std::vector<float> latent{0.75f};
+  const auto rounded = [](float w) { return w < 0.75f ? 0.5f : 1.0f; };
+  for (int t = 0; t < 900; ++t) {
+    latent.push_back(latent.back() - 0.01f * (rounded(latent.back()) - 0.8f));
+  }
   OscillationTracker tracker;
-  const auto moment = [&](std::size_t t) {
-    return moment_of({toy.latent[t]}, 1, "e2m1,rule=fixed:1");
-  };
-  const std::size_t first = 1000, steps = 900;
-  Moment m = moment(first);
-  ASSERT_EQ(m.wq[0], toy.value[first]);
-  tracker.begin(snapshot_of(m));
   std::int64_t crossings = 0;
-  for (std::size_t t = first + 1; t <= first + steps; ++t) {
-    m = moment(t);
-    ASSERT_EQ(m.wq[0], toy.value[t]);
+  for (std::size_t t = 0; t < latent.size(); ++t) {
+    const Moment m = moment_of({latent[t]}, 1, "e2m1,rule=fixed:1");
+    ASSERT_EQ(m.wq[0], rounded(latent[t]));
+    if (t == 0) {
+      tracker.begin(snapshot_of(m));
+      continue;
+    }
     tracker.add(snapshot_of(m));
-    crossings += toy.value[t] != toy.value[t - 1] ? 1 : 0;
+    crossings += rounded(latent[t]) != rounded(latent[t - 1]) ? 1 : 0;
   }
   const OscillationResult r = tracker.result();
   EXPECT_EQ(r.flips, crossings);
@@ -305,6 +301,15 @@ TEST(GemmStatistics, CompareWithTheReference) {
   EXPECT_DOUBLE_EQ(g.rho(), std::sqrt(34.0));
   EXPECT_DOUBLE_EQ(g.pma(), 29.0 / 34.0);
   EXPECT_DOUBLE_EQ(g.cosine(), 29.0 / (5.0 * std::sqrt(34.0)));
+  EXPECT_TRUE(std::isnan(g.ste_rel_error()));
+
+  const std::vector<float> consistent{3.0f, 0.0f};
+  GemmStatistics b;
+  b.add({0, nn::Gemm::dx, result, reference, consistent});
+  EXPECT_DOUBLE_EQ(b.rel_error(), 1.0 / std::sqrt(34.0));
+  EXPECT_DOUBLE_EQ(b.ste_rel_error(), 4.0 / 3.0);
+  EXPECT_DOUBLE_EQ(b.ste_cosine(), 9.0 / 15.0);
+  EXPECT_DOUBLE_EQ(b.ste_norm_ratio(), 5.0 / 3.0);
 }
 
 }  // namespace

@@ -193,6 +193,55 @@ TEST(Training, OrdersOfEpochsArePermutationsByTheContract) {
   EXPECT_EQ(want, got);
 }
 
+TEST(Training, OutlierItemsAreTheShareThatWasAskedFor) {
+  const Pictures pictures(96, 4);
+  ImageView view;
+  view.train_inputs = pictures.train_inputs;
+  view.eval_inputs = pictures.eval_inputs;
+  view.train_labels = pictures.train_labels;
+  view.eval_labels = pictures.eval_labels;
+  view.height = view.width = 4;
+  view.classes = pictures.classes;
+  const auto plain = make_image_source(view);
+  view.outlier_share = 0.125;
+  view.outlier_gain = 30;
+  const auto loud = make_image_source(view);
+  std::vector<std::uint32_t> items(96);
+  for (std::uint32_t i = 0; i < 96; ++i) items[i] = i;
+  nn::Batch a, b;
+  plain->train_batch(items, a);
+  loud->train_batch(items, b);
+  EXPECT_EQ(a.targets, b.targets);
+  for (std::size_t i = 0; i < 96; ++i) {
+    const float gain = i % 8 == 7 ? 30.0f : 1.0f;
+    for (std::size_t p = 0; p < 16; ++p) {
+      ASSERT_EQ(b.inputs[i * 16 + p], a.inputs[i * 16 + p] * gain) << i;
+    }
+  }
+}
+
+/// PACT's clip value after one plain SGD step.
+float clip_after_a_step(const char* decay) {
+  SmallRun run(small_config(
+      "custom", {"slots.q1.spec=int4", "slots.q1.estimator=pact", decay, "train.steps=1",
+                 "optim.rule=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.lr=0.25",
+                 "optim.clip=0", "schedule.kind=constant", "schedule.warmup=0",
+                 "optim.loss_scale=1024"}));
+  run.trainer->run();
+  for (const nn::Param* p : run.model->params()) {
+    if (p->l2 != 0.0f || p->value.size() == 1) return p->value[0];
+  }
+  ADD_FAILURE() << "no clip value";
+  return 0;
+}
+
+TEST(Training, TheClipValueOfPactDecays) {
+  // dL/da + decay a, with a = 10 at first, whatever the loss scale: the difference is lr decay 10.
+  const float kept = clip_after_a_step("estimator.pact_decay=0");
+  const float decayed = clip_after_a_step("estimator.pact_decay=0.5");
+  EXPECT_NEAR(kept - decayed, 0.25f * 0.5f * 10.0f, 1e-5f);
+}
+
 TEST(Training, TextWindowsPredictTheNextToken) {
   std::vector<std::uint16_t> train, eval;
   for (std::uint16_t i = 0; i < 33; ++i) train.push_back(i), eval.push_back(100);
