@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "data/error.h"
+#include "experiments/config/toml_value.h"
 #include "formats/names.h"
 #include "formats/philox.h"
 #include "sim/math.h"
@@ -23,36 +24,6 @@ std::vector<std::string> names_of(const Kind& kind) {
 
 void add_column(std::vector<std::string>& columns, const std::string& name) {
   if (std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
-}
-
-std::optional<Value> converted(const toml::node& node, KeyType type) {
-  switch (type) {
-    case KeyType::boolean:
-      if (const auto* v = node.as_boolean()) return Value(v->get());
-      break;
-    case KeyType::integer:
-      if (const auto* v = node.as_integer()) return Value(v->get());
-      break;
-    case KeyType::number:
-      if (const auto* v = node.as_floating_point()) return Value(v->get());
-      if (const auto* v = node.as_integer()) return Value(static_cast<double>(v->get()));
-      break;
-    case KeyType::text:
-      if (const auto* v = node.as_string()) return Value(v->get());
-      break;
-    case KeyType::texts:
-      if (const auto* list = node.as_array()) {
-        std::vector<std::string> texts;
-        for (const auto& item : *list) {
-          const auto* v = item.as_string();
-          if (v == nullptr) return std::nullopt;
-          texts.push_back(v->get());
-        }
-        return Value(texts);
-      }
-      break;
-  }
-  return std::nullopt;
 }
 
 /// A number with four significant digits: what a person would have written, and the same on every
@@ -91,7 +62,7 @@ const KeyInfo& AxisReader::key(const std::string& name, const std::string& where
 }
 
 Value AxisReader::value(const KeyInfo& key, const toml::node& node) const {
-  if (auto v = converted(node, key.type)) return *v;
+  if (auto v = config::value_of(node, key.type)) return *v;
   fail(node, "'" + key.name + "' is " + config::type_name(key.type) + "; allowed: " + key.allowed);
 }
 
@@ -362,7 +333,7 @@ std::optional<Assignment> AxisReader::set(const std::string& text, bool skip_unk
   std::optional<Value> found;
   try {
     const toml::table table = toml::parse("v = " + given);
-    if (table.size() == 1 && table.contains("v")) found = converted(*table.get("v"), known.type);
+    if (table.size() == 1 && table.contains("v")) found = config::value_of(*table.get("v"), known.type);
   } catch (const toml::parse_error&) {
   } catch (const std::logic_error&) {
   }

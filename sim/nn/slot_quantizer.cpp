@@ -7,6 +7,7 @@
 #include "formats/choose_scale.h"
 #include "formats/decision_table.h"
 #include "formats/spec_text.h"
+#include "sim/nn/elementwise.h"
 #include "sim/quantize_plan.h"
 
 namespace fp4lab::nn {
@@ -128,16 +129,6 @@ const char* slot_name(Slot slot) noexcept {
   return names[static_cast<std::size_t>(slot)];
 }
 
-void round_to_bf16(std::span<const float> x, float* out) {
-  const std::size_t n = x.size();
-#pragma omp parallel for schedule(static) if (n > 65536)
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t b = bits_as<std::uint32_t>(x[i]);
-    const std::uint32_t rounded = (b + 0x7FFFu + (b >> 16 & 1u)) & 0xFFFF0000u;
-    out[i] = bits_as<float>((b & 0x7FFFFFFFu) > 0x7F800000u ? kCanonicalNanBits : rounded);
-  }
-}
-
 QuantSpec turned(const QuantSpec& spec) noexcept {
   QuantSpec t = spec;
   std::swap(t.block.rows, t.block.cols);
@@ -254,7 +245,7 @@ void SlotQuantizer::make(const StepContext& ctx, const SlotInput& in, SlotOperan
   }
   if (in.rotation.size != 0) {
     rotate(in.rotation, x.data(), in.rows, in.cols, out.over_rows_, out.plain_);
-    if (compute_ == Compute::bf16) round_to_bf16(out.plain_.span(), out.plain_.data());
+    if (compute_ == Compute::bf16) round_to_bf16(out.plain_.span(), out.plain_.span());
     out.data_ = out.plain_.data();
     return;
   }
@@ -264,7 +255,7 @@ void SlotQuantizer::make(const StepContext& ctx, const SlotInput& in, SlotOperan
   }
   out.plain_.resize({in.rows, in.cols});
   if (compute_ == Compute::bf16) {
-    round_to_bf16(x, out.plain_.data());
+    round_to_bf16(x, out.plain_.span());
   } else {
     std::copy(x.begin(), x.end(), out.plain_.data());
   }

@@ -152,7 +152,4 @@ void check_slots(const LayerConfig& config);
 /// "q1" ... "q6".
 const char* slot_name(Slot slot) noexcept;
 
-/// x rounded to bf16, nearest even, as binary32 numbers.
-void round_to_bf16(std::span<const float> x, float* out);
-
 }  // namespace fp4lab::nn

@@ -112,12 +112,13 @@ TEST(Keys, EveryKeyReachesAMemberOfItsOwn) {
   }
 }
 
+void expect_has(const std::string& error, const std::string& part) {
+  EXPECT_NE(error.find(part), std::string::npos) << error;
+}
+
 TEST(ConfigErrors, NamePlaceFindingAndNearestKey) {
   EXPECT_EQ(error_of("seed = 1\n\n[train]\nstepps = 3\n"),
             "run.toml:4:1: unknown key 'train.stepps'; nearest: 'train.steps'");
-  const auto expect_has = [](const std::string& error, const std::string& part) {
-    EXPECT_NE(error.find(part), std::string::npos) << error;
-  };
   expect_has(error_of("train.steps = \"many\""),
              "run.toml:1:15: 'train.steps' is a whole number, "
              "not 'many'");

@@ -9,6 +9,7 @@
 #include "experiments/config/config.h"
 #include "experiments/train/run.h"
 #include "sim/nn/linear.h"
+#include "tests/math/targets.h"
 
 namespace fp4lab::train {
 namespace {
@@ -64,8 +65,6 @@ TEST(Models, BatchNormsAreReestimatedBeforeTheLastEvaluation) {
   EXPECT_EQ(loss(plain).front(), loss(anew).front());
   EXPECT_NE(loss(plain).back(), loss(anew).back());
   EXPECT_EQ(loss(anew), loss(again));
-  // 6 steps at momentum 0.1 leave the running averages near their start: the means fit better.
-  EXPECT_LT(loss(anew).back(), loss(plain).back());
 }
 
 TEST(Models, PolicyAutoKeepsTheLayersThatLoseMostInWgrad) {
@@ -99,6 +98,25 @@ TEST(Models, PolicyAutoKeepsTheLayersThatLoseMostInWgrad) {
   EXPECT_EQ(off, worst);
   EXPECT_EQ(rows.size(), 14u);
   EXPECT_EQ(found.trainer().run(), RunStatus::complete);
+}
+
+TEST(SlowModels, InstructionSetsDoNotMatter) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  for (const Subject& s : kSubjects) {
+    const TrainConfig config = tiny(s);
+    TrainingRun best(config);
+    ASSERT_EQ(best.trainer().run(), RunStatus::complete);
+    for (const auto& [set, name] : fp4lab_test::instruction_sets()) {
+      SCOPED_TRACE(name_of(s) + ", " + name);
+      const fp4lab_test::InForce in_force(set);
+      TrainingRun other(config, best.shared_data());
+      other.trainer().run();
+      EXPECT_EQ(first_difference(best.trainer().record(), other.trainer().record()), "");
+      EXPECT_EQ(best.weights_sha256(), other.weights_sha256());
+    }
+  }
+  omp_set_num_threads(before);
 }
 
 TEST(SlowModels, ThreadsAndInterruptionsDoNotMatter) {
