@@ -155,27 +155,6 @@ void check_slots(const train::TrainConfig& config, std::vector<std::string>& not
   }
 }
 
-/// A slot that was asked for beside a recipe whose policy switches every slot off would change
-/// nothing but the run's id.
-void refuse_idle_slots(const train::TrainConfig& config, const std::vector<Setting>& own,
-                       const std::vector<Setting>& assigned) {
-  if (config.policy != train::PolicyKind::none || !config.policy_rules.empty()) return;
-  const Setting* slot = nullptr;
-  for (const auto* settings : {&own, &assigned}) {
-    for (const Setting& setting : *settings) {
-      if (setting.key->name == "policy") return;  // their own decision
-      const std::string& name = setting.key->name;
-      const bool spec = name.starts_with("slots.") && name.ends_with(".spec");
-      if (spec && std::get<std::string>(setting.value) != "none") slot = &setting;
-    }
-  }
-  if (slot == nullptr) return;
-  throw InputError(slot->place + "'" + slot->key->name + "' would do nothing: recipe " +
-                   config.recipe +
-                   " has policy none, which switches every slot off; recipe custom or policy = "
-                   "\"default\" would do");
-}
-
 }  // namespace
 
 std::vector<Setting> parse_settings(std::string_view text, const std::string& file) {
@@ -260,7 +239,6 @@ Resolved resolve(const Sources& sources) {
   apply_settings(config, without_names(assigned));
   config.recipe = recipe.name;
   config.preset = preset.name;
-  refuse_idle_slots(config, own, assigned);
   finish(config, out.notices);
   return out;
 }

@@ -143,18 +143,6 @@ TEST(ConfigErrors, NamePlaceFindingAndNearestKey) {
   expect_has(error_of_set("optim.lr=fast"), "a number, not 'fast'");
 }
 
-TEST(ConfigErrors, SlotsThatThePolicySwitchesOffAreRefused) {
-  const std::string bf16 = "recipe = \"bf16\"\nslots.q1.spec = \"mxfp4\"";
-  expect_has(error_of(bf16), "'slots.q1.spec' would do nothing: recipe bf16 has policy none");
-  expect_has(error_of(bf16), "recipe custom");
-  // A policy of one's own, rules, or nothing set are decisions.
-  for (const char* text : {"policy = \"default\"", "policy = \"none\"",
-                           "policy_rules = [\"role=ffn-up -> on\"]"}) {
-    EXPECT_NO_THROW(resolve_text(bf16 + "\n" + text)) << text;
-  }
-  EXPECT_NO_THROW(resolve_text("recipe = \"bf16\"\nslots.q1.spec = \"none\""));
-}
-
 TEST(ConfigSources, APresetMayNameItsRecipe) {
   Sources sources;
   sources.preset = "t0";
