@@ -354,7 +354,7 @@ TEST(Models, RefuseWhatDoesNotFit) {
   c.kind = "GPT_mini";
   EXPECT_EQ(message(c), "");
   c.kind = "gpt";
-  EXPECT_NE(message(c).find("there are mlp, resnet-mini, vit-mini, gpt-mini, hybrid-mini"),
+  EXPECT_NE(message(c).find("there are toy1d, mlp, resnet-mini, vit-mini, gpt-mini, hybrid-mini"),
             std::string::npos);
   const auto with = [&](const char* kind, auto&& change) {
     ModelConfig changed = small(kind);
