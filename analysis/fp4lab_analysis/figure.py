@@ -254,9 +254,10 @@ def bars(
     high: np.ndarray | None = None,
 ) -> None:
     """Horizontal bars: one block of bars for each group, one bar for each series. `values` is
-    [series, group]; a missing value is written as a dash where its bar would be."""
+    [series, group]; where a value is missing words (a dash, where many are) stand for its bar."""
     count = max(1, len(series))
     height = 0.8 / count
+    absent = int((~np.isfinite(values)).sum())
     for i, name in enumerate(series):
         at = np.arange(len(groups)) + (i - (count - 1) / 2) * height
         shown = np.where(np.isfinite(values[i]), values[i], 0.0)
@@ -283,7 +284,7 @@ def bars(
             )
         for k in np.flatnonzero(~np.isfinite(values[i])):
             ax.annotate(
-                "no value",
+                "no value" if absent <= 6 else "–",
                 (0.0, at[k]),
                 xytext=(3, 0),
                 textcoords="offset points",
@@ -323,8 +324,7 @@ def heat(
     """A heat map of values [row, column]; missing cells are hatched, infinite ones have the colour at
     the end of the scale. `write` is a format for the number in each cell (left out when there are too
     many cells to read)."""
-    colors: Colormap = matplotlib.colormaps[cmap].copy()
-    colors.set_bad(alpha=0.0)
+    colors: Colormap = matplotlib.colormaps[cmap].with_extremes(bad=(0, 0, 0, 0))
     ax.set_facecolor(style.MISSING)
     ax.patch.set_hatch("//")
     ax.patch.set_edgecolor(style.PAPER)

@@ -52,6 +52,7 @@ def plot_kind(
             with matplotlib.rc_context(style.RC):
                 figure = function(results, **options)
             figure.note(note)
+            figure.caption = figure.caption[:1].upper() + figure.caption[1:]
             if not figure.ids:
                 figure.ids = sorted({r.run_id for r in results.of_kind(reads)})[:64]
             return figure

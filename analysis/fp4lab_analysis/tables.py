@@ -82,8 +82,10 @@ class Table:
                     have = dict(cell.parts)
                     values = [have.get(part, math.nan) for part in parts]
                     line += [repr(v) if math.isfinite(v) else "" for v in values]
+                elif math.isfinite(cell.value):
+                    line.append(repr(cell.value))
                 else:
-                    line.append(repr(cell.value) if math.isfinite(cell.value) else cell.text)
+                    line.append("" if cell.text == "–" else cell.text)
             writer.writerow(line)
         return out.getvalue()
 
@@ -93,8 +95,7 @@ class Table:
         def escape(text: str, number: bool = False) -> str:
             if number:
                 text = re.sub(r"-(?=\d)", "−", text)
-            text = "".join(LATEX.get(c, c) for c in text)
-            return "{[}" + text[1:] if text.startswith("[") else text  # \\ takes no argument
+            return "".join(LATEX.get(c, c) for c in text)
 
         numbers = [number for _, number in self.columns]
         spec = "".join("r" if number else "l" for number in numbers)
@@ -102,7 +103,10 @@ class Table:
         lines.append(" & ".join(escape(name) for name, _ in self.columns) + r" \\")
         lines.append(r"\midrule")
         for row in self.rows:
-            lines.append(" & ".join(escape(c.text, n) for c, n in zip(row, numbers)) + r" \\")
+            cells = " & ".join(escape(c.text, n) for c, n in zip(row, numbers))
+            if cells.startswith("["):  # else the \\ of the row before takes it as an argument
+                cells = "{[}" + cells[1:]
+            lines.append(cells + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
     def text(self, form: str) -> str:

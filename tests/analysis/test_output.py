@@ -189,6 +189,14 @@ class Command(Case):
         self.assertIn("pip install numpy h5py matplotlib jinja2", done.stderr)
         self.assertIn("FP4LAB_PYTHON=", done.stderr)
 
+    def test_a_module_that_is_there_and_broken(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "h5py.py").write_text("raise ImportError('libhdf5.so: not found', name='h5py')\n")
+            done = run_program("plot", "loss", "x.h5", PYTHONPATH=folder)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertIn("cannot load h5py: libhdf5.so: not found", done.stderr)
+
     def test_completion_knows_the_kinds(self) -> None:
         script = run_program("completion", "fish").stdout
         for name in fa.kinds():

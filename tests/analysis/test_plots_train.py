@@ -11,7 +11,7 @@ from common import T95, Case, Plain, draw, drawn, files, plain_runs, results, ro
 
 import fp4lab_analysis as fa
 from fp4lab_analysis.errors import InputError, NotInData
-from fp4lab_analysis.plots.curves import spikes_of
+from fp4lab_analysis.plots.curves import spikes_of, thinned
 
 RECIPES = ["bf16", "mxfp4-baseline", "nvfp4-basic", "tetrajet"]
 
@@ -41,6 +41,25 @@ class Curves(Case):
         _, y = drawn(figure, "bf16 (n=3)")
         self.same(y[0], loss[0])
         self.same(y[30], loss[26:31].mean(), 1e-9)
+
+    def test_long_curves_are_thinned(self) -> None:
+        steps = np.arange(1000.0)
+        x, y = thinned(steps, steps**2)
+        self.assertEqual((x[-1], y[-1], len(x)), (999.0, 999.0**2, 334))
+        self.same(np.diff(x), [3.0] * 333)
+        self.assertEqual(len(thinned(steps[:300])[0]), 300)
+
+    def test_gap_of_the_training_loss_where_few_were_evaluated(self) -> None:
+        figure = draw("loss", "first", task="digits", smoothing=1)  # evaluated at the end alone
+        self.assertEqual(figure.axes[1].get_title(loc="left"), "Training loss minus none")
+        runs = {name: [] for name in ("none", "q1")}
+        for r in trained("first", "t1 digits"):
+            on = [q for q, v in r.config["slots"].items() if v["source"] != "none"]
+            if not on or on == ["q1"]:
+                runs["q1" if on else "none"].append(r["/series/loss"])
+        gap = np.array(runs["q1"]) - np.array(runs["none"])
+        _, y = drawn(figure, "q1", "Training loss minus none")
+        self.same(y, gap.mean(axis=0), 1e-9)
 
     def test_gap_is_paired_by_seed(self) -> None:
         figure = draw("loss", "first", task="t4", smoothing=1)
@@ -248,6 +267,9 @@ class Layers(Case):
             rows = rows_of(figure, f"{folder}: tetrajet: q3")
             y = [r["y"] for r in rows if r["panel"].startswith("Clipped")]
             self.same(y, 100 * np.nanmean(values, axis=1), 1e-9)
+        for ax in figure.axes:  # all of it is inside of the picture
+            top = max(np.nanmax(line.get_ydata()) for line in ax.lines)
+            self.assertLess(top, ax.get_ylim()[1])
         with self.assertRaisesRegex(InputError, "no configuration of second"):
             fa.draw("clipping", results("first", "second"), task="t4", run="nvfp4-basic")
 
@@ -258,6 +280,9 @@ class Layers(Case):
                 _, y = drawn(figure, product)
                 self.same(y, self.tetrajet[f"/gemms/{metric}"][-1, :, k])
         figure = draw("gemms", "first", "second", task="t4")
+        self.assertEqual(  # the configuration that both sweeps have
+            {r["series"].rsplit(":", 1)[0] for r in figure.rows}, {"first: tetrajet", "second: tetrajet"}
+        )
         _, y = drawn(figure, "second: tetrajet: dw")
         self.same(y, language("tetrajet", "second")[0]["/gemms/cosine"][-1, :, 2])
 

@@ -126,7 +126,8 @@ class Latex(Case):
         table.add("[x]_{y}^2 ~ 50 % \\ <|>", Cell("−∞"), Cell("< 0.001"))
         table.add("#3 × $4 ≥ –", Cell("-0.5 ± 0.1"), Cell("[-0.2, 0.3]"))
         check_latex(self, table.latex())
-        self.assertIn(r"$-$0.5 $\pm$ 0.1 & {[}$-$0.2, 0.3] \\", table.latex())
+        self.assertIn(r"{[}x]\_\{y\}", table.latex())
+        self.assertIn(r"$-$0.5 $\pm$ 0.1 & [$-$0.2, 0.3] \\", table.latex())
 
 
 if __name__ == "__main__":

@@ -72,6 +72,14 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return out
 
 
+def thinned(steps: np.ndarray, *curves: np.ndarray) -> list[np.ndarray]:
+    """About 300 points of running means over a fortieth of the run, the last one among them: the eye
+    sees no difference, and bands of thousands of points make a page heavy."""
+    stride = max(1, len(steps) // 300)
+    keep = np.arange(len(steps) - 1, -1, -stride)[::-1]
+    return [steps[keep], *(c[keep] for c in curves)]
+
+
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over runs and the 95 % interval of the mean, point by point; NaN where fewer than one
     (mean) or two (interval) runs have a value."""
@@ -126,6 +134,8 @@ def plot_loss(
     for group, other in zip(groups, references(groups, baseline)):
         steps, values = on_grid(group.runs, "/series/step", "/series/loss")
         mean, low, high = band(smooth(values, window))
+        if smoothing is None:
+            steps, mean, low, high = thinned(steps, mean, low, high)
         look = look_of(group, base)
         line(top, steps, mean, counted(group), look, low=low, high=high)
         mark_ends(top, group.label, group.runs, look)
@@ -140,6 +150,8 @@ def plot_loss(
         if not held_out:
             gap = smooth(gap, window)
         mean, low, high = band(gap)
+        if smoothing is None and not held_out:
+            steps, mean, low, high = thinned(steps, mean, low, high)
         line(bottom, steps, mean, group.label, look, low=low, high=high)
     bottom.axhline(0, color=style.BASELINE, linewidth=0.9)
     if base is None:

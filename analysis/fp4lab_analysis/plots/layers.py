@@ -49,6 +49,16 @@ class Picked:
     prefix: str
 
 
+def common_name(groups: list[Group], layers: list[int]) -> str | None:
+    """The first configuration that quantizes something and that all sweeps have."""
+    for group in groups:
+        if slots_on(group.runs[0]) and all(
+            any(g.layer == layer and g.name == group.name for g in groups) for layer in layers
+        ):
+            return group.name
+    return None
+
+
 def pick_each(runs: list[Result], wanted: str | None, figure_note: list[str]) -> list[Picked]:
     """One run, or one of each sweep where several are laid over each other: the first seed of the
     same configuration where a sweep has it."""
@@ -57,7 +67,7 @@ def pick_each(runs: list[Result], wanted: str | None, figure_note: list[str]) ->
     if len(layers) == 1:
         return [Picked(pick(runs, wanted, figure_note), 0, "")]
     found: list[Picked] = []
-    name = wanted
+    name = wanted or common_name(groups, layers)
     for layer in layers:
         mine = [g for g in groups if g.layer == layer]
         group = next((g for g in mine if g.name == name), None)
@@ -300,7 +310,8 @@ def plot_clipping(
                 look = style.look(k, each.layer)
                 edges = {"low": low, "high": high} if len(picked) == 1 else {}
                 line(ax, steps, mean, name, look, markevery=1, shade=0.09, **edges)
-            ax.set_ylim(bottom=0)
+    for ax in axes:
+        ax.set_ylim(bottom=0)
     legend(axes[1], legend_columns(names), below=True)
     figure.ids = [each.run.run_id for each in picked]
     which = f"mean over {counts.pop()} layers" if counts != {1} else "one layer"

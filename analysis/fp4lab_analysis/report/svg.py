@@ -18,6 +18,16 @@ VARIABLES = {
 }
 
 
+def shortened(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point: what is less cannot be seen, and makes up half a page."""
+    values = re.sub(
+        r"-?\d+\.\d{3,}",
+        lambda n: f"{float(n.group()):.2f}".rstrip("0").rstrip("."),
+        attribute.group(2),
+    )
+    return f'{attribute.group(1)}="{values}"'
+
+
 def inline(svg: bytes, prefix: str, label: str) -> str:
     """Without prolog and metadata, ids made unique by `prefix`, colours as CSS variables, the size
     left to the page."""
@@ -30,6 +40,7 @@ def inline(svg: bytes, prefix: str, label: str) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}\1"', text)
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}\1)", text)
+    text = re.sub(r'\b(d|x|y)="([^"]*)"', shortened, text)
     for color, name in VARIABLES.items():
         text = text.replace(color, f"var({name})")
     head, rest = text.split(">", 1)
