@@ -146,7 +146,7 @@ TEST(ConfigErrors, NamePlaceFindingAndNearestKey) {
 TEST(ConfigSources, APresetMayNameItsRecipe) {
   Sources sources;
   sources.preset = "t0";
-  EXPECT_EQ(resolve(sources).config.recipe, "custom");
+  EXPECT_EQ(resolve(sources).config.recipe, "e2m1-weight");
   sources.recipe = "tetrajet";
   EXPECT_EQ(resolve(sources).config.recipe, "tetrajet");
 }
