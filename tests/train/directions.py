@@ -20,8 +20,18 @@ from collections.abc import Callable
 
 HERE = pathlib.Path(__file__).resolve().parent
 SWEEPS = HERE.parent.parent / "experiments" / "directions"
+# Claims that did not show, or only sometimes: reported, not required. All others are established.
+OPEN = (
+    "alone is near bf16",  # small beside q1, but beyond noise
+    "outlier tokens: Wgrad without Hadamard has the larger error, nvfp4",
+    "text, nothing injected",
+    "attention in FP4",
+    "balances worse",
+    "head in FP4: floor, RNE is worse",
+)
+NEAR = 0.25  # "near": a difference below this share of the second figure
 NEUTRAL = 0.02  # a difference below this share of the second figure is none
-NAMES = ("text", "head", "router", "outliers")
+NAMES = ("text", "head", "router", "outliers", "attention")
 
 
 @dataclasses.dataclass
@@ -48,10 +58,10 @@ class Run:
         return float(numpy.nanmean(values))
 
     def sqnr(self) -> float:
-        """Mean SQNR in dB over samples, layers and slots."""
+        """Mean SQNR in dB over samples, layers and the slots that read raw tensors: q1 q2 q3 q5."""
         import numpy
 
-        return float(numpy.nanmean(self.data["/layers/sqnr_db"]))
+        return float(numpy.nanmean(self.data["/layers/sqnr_db"][:, :, (0, 1, 2, 4)]))
 
     def entropy(self) -> float:
         """Mean attention entropy after the first sample, nats."""
@@ -71,8 +81,8 @@ class Run:
 @dataclasses.dataclass
 class Check:
     """`first` against `second` of a sweep. want: "above": first - second is positive beyond noise;
-    "not above": it is not; "neutral": it is noise, or below 2 % of second; "equal": the two runs
-    have the same weights and series, bit for bit."""
+    "not above": it is not; "neutral": it is noise, or below 2 % of second; "near": below 25 %;
+    "equal": the two runs have the same weights and series, bit for bit."""
 
     row: int
     claim: str
@@ -82,7 +92,11 @@ class Check:
     figure: str
     metric: Callable[[Run], float] | None = None
     want: str = "above"
-    established: bool = False  # fails the test when it does not show
+
+    @property
+    def established(self) -> bool:
+        """The test fails when it no longer shows."""
+        return not any(part in self.claim for part in OPEN)
 
 
 def loss(run: Run) -> float:
@@ -93,8 +107,8 @@ def checks() -> list[Check]:
     """Directions E of the specification that layers, policies and roundings alone can show."""
     out: list[Check] = []
 
-    def add(row, claim, sweep, first, second, figure, metric=None, want="above", established=False):
-        out.append(Check(row, claim, sweep, first, second, figure, metric, want, established))
+    def add(row, claim, sweep, first, second, figure, metric=None, want="above"):
+        out.append(Check(row, claim, sweep, first, second, figure, metric, want))
 
     held_out = "held-out loss"
     add(1, "bf16 is better than TetraJet", "text", "tetrajet", "bf16", held_out, loss)
@@ -148,8 +162,8 @@ def checks() -> list[Check]:
         "nvfp4-basic, 2-D weights", "relative error of dX", lambda r: r.gemm("ste_rel_error", "dx"))
     add(19, "2-D weights train no worse", "text", "nvfp4-basic, 2-D weights", "nvfp4-basic",
         held_out, loss, "not above")
-    add(20, "attention in FP4 has the higher entropy than in FP8", "text", "tetrajet",
-        "tetrajet, attention fp8", "entropy, nats", Run.entropy)
+    add(20, "attention in FP4 has the higher entropy than in FP8", "attention", "attention fp4",
+        "attention fp8", "entropy, nats", Run.entropy)
     add(21, "a router in FP4 sends tokens elsewhere", "router", "router fp4", "router bf16",
         "share of tokens", Run.flips)
     add(21, "a router in FP4 balances worse", "router", "router fp4", "router bf16",
@@ -159,11 +173,11 @@ def checks() -> list[Check]:
             loss)
         add(22, f"{bad}: the head in FP4 is worse than in bf16", "head", bad, f"{bad}, head bf16",
             held_out, loss)
-    add(22, "rceil, SR survives: worse than with the head in bf16", "head", "rceil, SR",
-        "rceil, SR, head bf16", held_out, loss, "not above")
+    add(22, "rceil, SR survives: within 25 % of the loss with the head in bf16", "head", "rceil, SR",
+        "rceil, SR, head bf16", held_out, loss, "near")
     add(23, "two-level NVFP4 at a loss scale of 2^-12 has the same bits", "head",
         "nvfp4, loss 2^-12", "nvfp4", "weights and losses", None, "equal")
-    return out
+    return sorted(out, key=lambda c: c.row)
 
 
 def read_sweep(folder: pathlib.Path) -> dict[str, dict[int, Run]]:
@@ -230,8 +244,9 @@ def evaluate(check: Check, runs: dict[str, dict[int, Run]]) -> Finding:
     if check.want == "above":
         verdict = "shows" if above else "opposite" if below else "within noise"
         holds = above
-    elif check.want == "neutral":
-        holds = not (above or below) or abs(mean) <= NEUTRAL * abs(sum(y) / n)
+    elif check.want in ("neutral", "near"):
+        share = NEUTRAL if check.want == "neutral" else NEAR
+        holds = not (above or below) or abs(mean) <= share * abs(sum(y) / n)
         verdict = "shows" if holds else "higher" if above else "lower"
     else:
         verdict = "does not show" if above else "shows, lower" if below else "shows, within noise"
@@ -281,7 +296,10 @@ def main() -> int:
         folder = pathlib.Path(os.environ["FP4LAB_DIRECTIONS"])
     else:
         run_sweeps(given.program, given.only, folder, given.jobs)
-    results = {name: read_sweep(folder / name) for name in given.only}
+    results = {n: read_sweep(folder / n) for n in given.only if (folder / n / "sweep.h5").exists()}
+    absent = [name for name in given.only if name not in results]
+    if absent:
+        print(f"directions.py: {folder} has no results of {', '.join(absent)}")
     findings = [evaluate(c, results[c.sweep]) for c in checks() if c.sweep in results]
     table = markdown(findings)
     print(table)
@@ -290,7 +308,7 @@ def main() -> int:
     lost = [f for f in findings if f.check.established and not f.holds]
     for f in lost:
         print(f"row {f.check.row} no longer holds: {f.check.claim}: {f.verdict}")
-    return 1 if lost else 0
+    return 1 if lost or absent else 0
 
 
 if __name__ == "__main__":
