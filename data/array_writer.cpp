@@ -162,6 +162,7 @@ void ArrayWriter::commit() {
     for (auto& [identity, file] : impl_->files) file->retract();
     throw;
   }
+  for (auto& [identity, file] : impl_->files) file->confirm();
 }
 
 bool ArrayWriter::uses_stdout() const {

@@ -158,9 +158,12 @@ void AtomicFile::publish(bool revocable) {
   }
   replaced_ = ::access(resolved_.c_str(), F_OK) == 0;
 #if defined(RENAME_EXCHANGE)
-  kept_ =
-      revocable && replaced_ &&
-      ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, resolved_.c_str(), RENAME_EXCHANGE) == 0;
+  if (revocable && replaced_) {
+    kept_ = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, resolved_.c_str(),
+                        RENAME_EXCHANGE) == 0;
+    // Some network file systems cannot; there the old file is given up.
+    if (!kept_ && errno != EINVAL && errno != ENOSYS) fail("rename to", errno);
+  }
 #else
   static_cast<void>(revocable);
 #endif
@@ -177,6 +180,14 @@ void AtomicFile::publish(bool revocable) {
     ::fsync(folder);
     ::close(folder);
   }
+}
+
+void AtomicFile::confirm() noexcept {
+  if (!kept_) return;
+  ::unlink(temporary_.c_str());
+  kept_ = false;
+  unregister_pending(slot_);
+  slot_ = -1;
 }
 
 void AtomicFile::retract() noexcept {

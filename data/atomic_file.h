@@ -27,9 +27,12 @@ class AtomicFile {
   void finish();
 
   /// Gives the file its name and makes the name durable. Requires finish(). With `revocable` an
-  /// older file of that name is kept aside until the destructor, so that retract() can bring it
-  /// back (on file systems that can exchange two names).
+  /// older file of that name is kept aside until confirm() or the destructor, so that retract() can
+  /// bring it back (on file systems that can exchange two names).
   void publish(bool revocable = false);
+
+  /// Lets the older file go.
+  void confirm() noexcept;
 
   /// Takes a name back that publish() gave: one of several outputs that belong together could not
   /// get its own.

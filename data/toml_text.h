@@ -18,6 +18,7 @@ namespace fp4lab::detail {
   ((condition) ? static_cast<void>(0) : ::fp4lab::detail::refuse_toml())
 #include <toml++/toml.h>
 
+#include <charconv>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,20 @@ namespace fp4lab {
 inline std::string toml_place(const std::string& file, const toml::source_region& region) {
   return file + ":" + std::to_string(region.begin.line) + ":" +
          std::to_string(region.begin.column) + ": ";
+}
+
+/// What stands in the place of something else, for complaints.
+inline std::string toml_found(const toml::node& node) {
+  if (const auto* v = node.as_string()) return "'" + printable(v->get(), 60) + "'";
+  if (const auto* v = node.as_integer()) return std::to_string(v->get());
+  if (const auto* v = node.as_floating_point()) {
+    char text[40];
+    return std::string(text, std::to_chars(text, text + sizeof text, v->get()).ptr);
+  }
+  if (const auto* v = node.as_boolean()) return v->get() ? "true" : "false";
+  if (node.is_array()) return "a list";
+  if (node.is_table()) return "a table";
+  return "a date or time";
 }
 
 /// Parses TOML. Throws InputError with file, line and column. `what` says what would be right where

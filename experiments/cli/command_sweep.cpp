@@ -219,6 +219,7 @@ ExitCode run_sweep(Context& context, const SweepArguments& a) {
     if (index.diverged != 0) line += ", " + std::to_string(index.diverged) + " diverged";
     if (index.failed != 0) line += ", " + std::to_string(index.failed) + " failed";
     out.line(line + "; results in " + options.folder.root.string());
+    if (summary.out_of_time) out.line("The time budget is spent; the same command goes on.");
   }
   if (!summary.environment_error.empty()) throw EnvironmentError(summary.environment_error);
   if (summary.interrupted) return ExitCode::kInterrupted;
@@ -259,15 +260,20 @@ void add_sweep_command(CLI::App& app, Context& context) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("-o,--out", a->out, "Folder of the results (results/NAME)")->type_name("DIR");
-  command->add_option("-j,--jobs", a->jobs, "Worker processes (one a core)")->type_name("N");
+  command->add_option("-j,--jobs", a->jobs, "Worker processes (one a core)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
   command->add_option("--threads", a->threads, "Threads of all workers together (all cores)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(1, 65536));
   command->add_option("--shard", a->shard, "Do only every n-th run, beginning with the i-th")
       ->type_name("i/n");
   command->add_option("--retry", a->retries, "Further tries of a run whose process died (1)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000000));
   command->add_option("--max-failures", a->max_failures, "Give up after so many failed runs")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000000));
   command
       ->add_option("--time-budget", a->budget,
                    "Stop after 90s, 15m, 2h; unfinished runs checkpoint")

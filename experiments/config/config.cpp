@@ -20,16 +20,6 @@ constexpr int kMaxDepth = 8;
 /// Of recipes and presets only: what they are, not what they set.
 constexpr std::array<std::string_view, 3> kDescriptive{"title", "source", "note"};
 
-std::string found_text(const toml::node& node) {
-  if (const auto* v = node.as_string()) return "'" + printable(v->get(), 60) + "'";
-  if (const auto* v = node.as_integer()) return std::to_string(v->get());
-  if (const auto* v = node.as_floating_point()) return toml_text(Value(v->get()));
-  if (const auto* v = node.as_boolean()) return v->get() ? "true" : "false";
-  if (node.is_array()) return "a list";
-  if (node.is_table()) return "a table";
-  return "a date or time";
-}
-
 /// Walks the tables of a document; every complaint names the place of the node it is about.
 class Flattener {
  public:
@@ -54,7 +44,7 @@ class Flattener {
         const auto value = value_of(node, known->type);
         if (!value) {
           throw InputError(toml_place(file_, node.source()) + "'" + name + "' is " +
-                           type_name(known->type) + ", not " + found_text(node));
+                           type_name(known->type) + ", not " + toml_found(node));
         }
         settings_.push_back({known, *value, toml_place(file_, node.source())});
       } else if (node.is_table() && depth < kMaxDepth && is_table_name(name)) {

@@ -63,12 +63,14 @@ const KeyInfo& AxisReader::key(const std::string& name, const std::string& where
 
 Value AxisReader::value(const KeyInfo& key, const toml::node& node) const {
   if (auto v = config::value_of(node, key.type)) return *v;
-  fail(node, "'" + key.name + "' is " + config::type_name(key.type) + "; allowed: " + key.allowed);
+  fail(node, "'" + key.name + "' is " + config::type_name(key.type) + ", not " + toml_found(node) +
+                 "; allowed: " + key.allowed);
 }
 
-Assignment AxisReader::assignment(const std::string& name, const toml::node& node) const {
+Assignment AxisReader::assignment(const std::string& name, const toml::node& node,
+                                  const std::string& key_place) const {
   const std::string where = place_(node);
-  const KeyInfo& known = key(name, where);
+  const KeyInfo& known = key(name, key_place.empty() ? where : key_place);
   return {name, value(known, node), where};
 }
 

@@ -31,7 +31,9 @@ class AxisReader {
   using Place = std::function<std::string(const toml::node&)>;
   AxisReader(const Kind& kind, Place place) : kind_(kind), place_(std::move(place)) {}
 
-  Assignment assignment(const std::string& key, const toml::node& node) const;
+  /// `key_place` is where the key stands, when that is known, for a key that there is not.
+  Assignment assignment(const std::string& key, const toml::node& node,
+                        const std::string& key_place = {}) const;
   /// The points of an axis; the keys it varies (and its name, when points have labels) are added to
   /// `columns`.
   std::vector<Point> points(const std::string& name, const toml::table& axis,

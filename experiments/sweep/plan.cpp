@@ -23,7 +23,11 @@ const std::vector<std::string> kTopLevel = {"title", "extends", "kind",    "name
 /// A part as written, before its points are made.
 struct Draft {
   std::string name, kind_name, kind_place;
-  std::map<std::string, const toml::node*> base;                 ///< by key
+  struct Given {
+    const toml::node* value;
+    std::string key_place;
+  };
+  std::map<std::string, Given> base;                             ///< by key
   std::vector<std::pair<std::string, const toml::table*>> axes;  ///< by name, in order
   std::vector<const toml::table*> excludes;
 };
@@ -54,10 +58,10 @@ class Loader {
   [[noreturn]] void fail(const toml::node& node, const std::string& what) const {
     throw InputError(place(node) + what);
   }
-  std::string place(const toml::node& node) const {
-    const std::string* const name = node.source().path ? node.source().path.get() : nullptr;
-    return toml_place(name != nullptr ? *name : "sweep", node.source());
+  static std::string place(const toml::source_region& region) {
+    return toml_place(region.path ? *region.path : "sweep", region);
   }
+  static std::string place(const toml::node& node) { return place(node.source()); }
 
   std::string text_of(const toml::table& table, const char* key, bool& found) const {
     const toml::node* const node = table.get(key);
@@ -187,7 +191,7 @@ class Loader {
       if (node.is_table()) {
         flatten(*node.as_table(), name + ".", draft);
       } else {
-        draft.base[name] = &node;
+        draft.base[name] = {&node, place(key.source())};
       }
     }
   }
@@ -196,9 +200,11 @@ class Loader {
                  Plan& plan) {
     const Kind& kind = find_kind(draft.kind_name, draft.kind_place);
     Part part{draft.name.empty() ? kind.name() : draft.name, &kind, {}};
-    const AxisReader reader(kind, [this](const toml::node& n) { return place(n); });
+    const AxisReader reader(kind, [](const toml::node& n) { return place(n); });
     std::vector<Assignment> base;
-    for (const auto& [name, node] : draft.base) base.push_back(reader.assignment(name, *node));
+    for (const auto& [name, given] : draft.base) {
+      base.push_back(reader.assignment(name, *given.value, given.key_place));
+    }
     std::vector<Point> points = {Point{}};
     for (const auto& [name, table] : draft.axes) {
       const std::vector<Point> axis = reader.points(name, *table, part.columns);

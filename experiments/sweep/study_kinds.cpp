@@ -155,7 +155,14 @@ class StudyKind : public Kind {
         throw InputError(a.place + "'" + a.key + "': " + e.what());
       }
     }
-    return std::make_unique<StudyExperiment>(*this, config);
+    try {
+      return std::make_unique<StudyExperiment>(*this, config);
+    } catch (const InputError& e) {  // a file that cannot be read
+      for (auto a = assignments.rbegin(); a != assignments.rend(); ++a) {
+        if (a->key == name_ + ".source") throw InputError(a->place + e.what());
+      }
+      throw;
+    }
   }
 
   std::vector<std::string> metric_paths() const override { return {"/table/"}; }
@@ -225,7 +232,7 @@ double StudyExperiment::cost() const {
   }
   double k = 0;
   for (const std::string& text : config_.gemm.k) k += std::atof(text.c_str());
-  return 0.02 + 5e-7 * k * static_cast<double>(config_.gemm.m * config_.gemm.n);
+  return 0.02 + 6e-8 * k * static_cast<double>(config_.gemm.m * config_.gemm.n);
 }
 
 Value StudyExperiment::value_of(const std::string& key) const {

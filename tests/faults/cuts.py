@@ -86,7 +86,9 @@ for name, commands, codes in readers:
     if not whole:
         cuts = sorted({*cuts[:: max(1, len(cuts) // 6)], cuts[-1]})
     # The last bytes too: the seal, the end of a list.
-    cuts += [n for n in (len(data) - 1, len(data) - 40, len(data) - 78) if n > 0 and n not in cuts]
+    text = path.suffix in (".toml", ".json")  # complete without the last newline
+    last = (len(data) - 40, len(data) - 78, len(data) - (2 if text else 1))
+    cuts += [n for n in last if n > 0 and n not in cuts]
     for command in commands:
         slow = command[0] in SLOW
         for cut in cuts if whole or not slow else cuts[-1:]:
@@ -107,6 +109,8 @@ for name, commands, codes in readers:
             where = f"{name} cut at {cut} of {len(data)}: {' '.join(command)}: "
             lines = done.stderr.splitlines()
             named = path.name in done.stderr or path.stem in done.stderr + done.stdout
+            if cut == 0 and command[0] == "cast":  # an empty file gets its first data set
+                continue
             if done.returncode not in codes:
                 bad.append(f"{where}exit {done.returncode}: {done.stderr[:300]!r}")
             elif done.returncode == 2 and (len(lines) != 1 or not named):

@@ -168,13 +168,18 @@ int close(int descriptor) {
   return fails(fault) ? -1 : result;
 }
 
+/* A name that is there already needs no room in its folder. */
+static enum need need_of(const char* name) {
+  struct stat info;
+  return stat(name, &info) == 0 ? NEEDS_NONE : NEEDS_ROOM;
+}
 int rename(const char* from, const char* to) {
   int (*const real)(const char*, const char*) = next_of("rename");
-  return fails(path_fault("rename", to, NEEDS_ROOM)) ? -1 : real(from, to);
+  return fails(path_fault("rename", to, need_of(to))) ? -1 : real(from, to);
 }
 int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) {
   int (*const real)(int, const char*, int, const char*, unsigned) = next_of("renameat2");
-  const int fault = to_folder == AT_FDCWD && fails(path_fault("renameat2", to, NEEDS_ROOM));
+  const int fault = to_folder == AT_FDCWD && fails(path_fault("renameat2", to, need_of(to)));
   return fault ? -1 : real(from_folder, from, to_folder, to, flags);
 }
 int link(const char* from, const char* to) {
