@@ -13,7 +13,25 @@ else()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-      set(CMAKE_CUDA_ARCHITECTURES 90 CACHE STRING "GPU architectures to compile for")
+      # H100; B200; RTX 50. Those that this nvcc is too old for are left out, and said to be.
+      set(FP4LAB_CUDA_TOO_NEW "")
+      set(architectures "")
+      foreach(architecture IN ITEMS 90 100a 120a)
+        execute_process(
+          COMMAND "${CMAKE_CUDA_COMPILER}" --dryrun -c -x cu /dev/null -o /dev/null
+                  "--generate-code=arch=compute_${architecture},code=sm_${architecture}"
+          RESULT_VARIABLE status OUTPUT_QUIET ERROR_QUIET)
+        if(NOT status EQUAL 0)
+          list(APPEND FP4LAB_CUDA_TOO_NEW "${architecture}")
+        elseif(architecture MATCHES "a$")
+          list(APPEND architectures "${architecture}-real")  # their intermediate code runs nowhere else
+        else()
+          list(APPEND architectures "${architecture}")
+        endif()
+      endforeach()
+      set(CMAKE_CUDA_ARCHITECTURES "${architectures}" CACHE STRING "GPU architectures to compile for")
+      set(FP4LAB_CUDA_TOO_NEW "${FP4LAB_CUDA_TOO_NEW}" CACHE INTERNAL
+          "Architectures that nvcc does not know")
     endif()
     enable_language(CUDA)
     if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
@@ -29,6 +47,10 @@ else()
     set(FP4LAB_HAVE_CUDA ON)
     message(STATUS "fp4lab: CUDA parts on, ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_COMPILER_VERSION}, "
                    "architectures ${CMAKE_CUDA_ARCHITECTURES}")
+    if(FP4LAB_CUDA_TOO_NEW)
+      message(STATUS "fp4lab: nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old for ${FP4LAB_CUDA_TOO_NEW}: "
+                     "no device code for these")
+    endif()
   elseif(FP4LAB_CUDA STREQUAL "ON")
     message(FATAL_ERROR "FP4LAB_CUDA=ON but no CUDA compiler works here: put nvcc on PATH or set "
                         "CMAKE_CUDA_COMPILER.")

@@ -116,36 +116,46 @@ __global__ void scales(QuantSpec spec, const float* x, Geometry g, const GlobalF
   out[n] = choose_scale(spec, factors[g.scope_of_block(n)], v, external_amax);
 }
 
-template <class Code>
+/// Codes of all elements, into the one of `narrow` and `wide` that is given. (Not a template: each
+/// copy of this kernel takes ptxas seconds an architecture.)
 __global__ void elements(QuantSpec spec, const float* x, Geometry g, const BlockScale* scale,
-                         RandomSource random, Code* codes, unsigned long long* saturated) {
+                         RandomSource random, std::uint8_t* narrow, std::uint32_t* wide,
+                         unsigned long long* saturated) {
   const std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x;
   if (i >= g.stored_rows * g.stored_cols) return;
   const BlockScale& b = scale[g.block_of(i)];
   const RandomSource source = candidate_source(spec, b, random);
   const std::uint32_t c = static_cast<std::uint32_t>(i % g.stored_cols % g.block_cols);
-  codes[i] = static_cast<Code>(
-      encode_element(spec, b, x[i], c, spec.round, source.word(i, spec.round)));
+  const std::uint32_t code =
+      encode_element(spec, b, x[i], c, spec.round, source.word(i, spec.round));
+  if (wide != nullptr) {
+    wide[i] = code;
+  } else {
+    narrow[i] = static_cast<std::uint8_t>(code);
+  }
   if (is_saturated(spec, b, x[i])) atomicAdd(saturated, 1ull);
 }
 
-template <class Code>
-void run_elements(QuantizedTensor& q, std::vector<Code>& codes, const float* x, const Geometry& g,
-                  const BlockScale* scale, RandomSource random) {
+void run_elements(QuantizedTensor& q, const float* x, const Geometry& g, const BlockScale* scale,
+                  RandomSource random) {
   const std::size_t n = g.stored_rows * g.stored_cols;
-  codes.resize(n);
+  const bool wide = q.spec.element.bits > 8;
   DeviceArray<std::uint32_t> words;
   if (random.given != nullptr) {
     words = DeviceArray<std::uint32_t>(random.given, n);
     random.given = words.get();
   }
-  DeviceArray<Code> out(n);
+  DeviceArray<std::uint8_t> narrow_codes(wide ? 0 : n);
+  DeviceArray<std::uint32_t> wide_codes(wide ? n : 0);
   DeviceArray<unsigned long long> saturated(1);
   saturated.zero();
-  elements<<<grid_for(n, kThreads), kThreads>>>(q.spec, x, g, scale, random, out.get(),
-                                                saturated.get());
+  elements<<<grid_for(n, kThreads), kThreads>>>(q.spec, x, g, scale, random, narrow_codes.get(),
+                                                wide_codes.get(), saturated.get());
   check(cudaGetLastError(), "element kernel");
-  out.download(codes.data());
+  q.codes.resize(narrow_codes.size());
+  q.wide_codes.resize(wide_codes.size());
+  narrow_codes.download(q.codes.data());
+  wide_codes.download(q.wide_codes.data());
   unsigned long long count = 0;
   saturated.download(&count);
   q.saturated = count;
@@ -160,7 +170,6 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
              q.grid.block_rows, q.grid.block_cols, q.grid.grid_rows, q.grid.grid_cols,
              spec.global,      global_scopes_per_row(spec, q.grid)};
   const std::size_t n = g.stored_rows * g.stored_cols;
-  const bool wide = spec.element.bits > 8;
   if (n == 0) return q;
 
   const DeviceArray<float> in(data.data(), data.size());
@@ -220,11 +229,7 @@ QuantizedTensor quantize(const QuantSpec& spec, std::span<const float> data,
       options.external_amax, scale.get());
   check(cudaGetLastError(), "scale kernel");
 
-  if (wide) {
-    run_elements(q, q.wide_codes, x.get(), g, scale.get(), options.random);
-  } else {
-    run_elements(q, q.codes, x.get(), g, scale.get(), options.random);
-  }
+  run_elements(q, x.get(), g, scale.get(), options.random);
   std::vector<BlockScale> host(blocks);
   scale.download(host.data());
   for (std::size_t i = 0; i < blocks; ++i) {

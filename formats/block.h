@@ -112,7 +112,7 @@ FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float order_statistic(const BlockView
 
 /// The p-th percentile (0..100) of |x| with linear interpolation between order statistics, as
 /// numpy's default: position (n-1) p/100 in binary64, one rounding to binary32 at the end.
-FP4LAB_HD constexpr float abs_percentile(const BlockView& b, double p) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float abs_percentile(const BlockView& b, double p) {
   const std::uint64_t n = b.size();
   if (n == 0) return 0.0f;
   const double position = static_cast<double>(n - 1) * (p / 100.0);

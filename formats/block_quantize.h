@@ -60,7 +60,7 @@ FP4LAB_HD constexpr float hif4_scale(const QuantSpec& spec, std::uint32_t word,
                                      std::uint32_t column) noexcept {
   const int shift = static_cast<int>((word >> (8 + column / 8)) & 1u) +
                     static_cast<int>((word >> (16 + column / 4)) & 1u);
-  return mul_rn(fp4lab::decode(spec.scale.format, word & 0xFFu), pow2_f32(shift));
+  return mul_rn(fp4lab::decode_any(spec.scale.format, word & 0xFFu), pow2_f32(shift));
 }
 
 }  // namespace detail
@@ -175,13 +175,13 @@ FP4LAB_HD constexpr BlockScale scale_from_code(const QuantSpec& spec, std::uint3
       b.choice = static_cast<std::uint8_t>(code >> 7 & 1u);
       break;
     case Scheme::hif4:
-      b.decode = decode(spec.scale.format, code & 0xFFu);
+      b.decode = decode_any(spec.scale.format, code & 0xFFu);
       b.poisoned = is_nan(b.decode);
       return b;
     default:
       break;
   }
-  b.decode = spec.scale.kind == ScaleFormat::Kind::coded ? decode(spec.scale.format, code)
+  b.decode = spec.scale.kind == ScaleFormat::Kind::coded ? decode_any(spec.scale.format, code)
                                                          : bits_as<float>(code);
   b.poisoned = is_nan(b.decode);
   return b;
@@ -193,13 +193,13 @@ FP4LAB_HD constexpr float scaled_value(const QuantSpec& spec, const BlockScale& 
   switch (spec.scheme) {
     case Scheme::hif4:
       if (b.apply == Apply::none) break;
-      return mul_rn(decode(spec.element, code), detail::hif4_scale(spec, b.code, c));
+      return mul_rn(decode_any(spec.element, code), detail::hif4_scale(spec, b.code, c));
     case Scheme::if4: {
-      const float value = decode(detail::chosen_element(spec, b.choice), code);
+      const float value = decode_any(detail::chosen_element(spec, b.choice), code);
       return mul_rn(value, b.choice != 0 ? mul_rn(b.decode, kIf4Out) : b.decode);
     }
     case Scheme::razer:
-      return mul_rn(decode(detail::chosen_element(spec, b.choice), code), b.decode);
+      return mul_rn(decode_any(detail::chosen_element(spec, b.choice), code), b.decode);
     case Scheme::dialect: {
       const float m = 0.5f * static_cast<float>(detail::dialect_half_units(b.choice, code & 7u));
       return mul_rn((code & 8u) != 0 ? -m : m, b.decode);
@@ -211,7 +211,7 @@ FP4LAB_HD constexpr float scaled_value(const QuantSpec& spec, const BlockScale& 
     const int q = static_cast<int>(code) - b.zero_point;
     return mul_rn(static_cast<float>(q), b.decode);
   }
-  return mul_rn(decode(spec.element, code), b.decode);
+  return mul_rn(decode_any(spec.element, code), b.decode);
 }
 
 /// Dequantized value of a code: fl(fl(value s) g), torchao fl(value fl(g s)). NaNs come out
@@ -223,7 +223,7 @@ FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float dequantize_element(const QuantS
                                                                     std::uint32_t c) {
   float y;
   if (spec.profile == Profile::torchao && spec.scheme == Scheme::nv) {
-    y = mul_rn(decode(spec.element, code), mul_rn(g.decode, b.decode));
+    y = mul_rn(decode_any(spec.element, code), mul_rn(g.decode, b.decode));
   } else if (spec.global == GlobalScope::row_block128) {
     // A global factor that varies along k belongs to the block scale.
     BlockScale folded = b;

@@ -10,8 +10,10 @@ namespace fp4lab {
 namespace detail {
 
 /// Four Over Six: the error of one candidate, in the metric and sum shape of the profile.
-FP4LAB_HD constexpr float four_over_six_error(const QuantSpec& spec, const BlockScale& b,
-                                              const GlobalFactor& g, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float four_over_six_error(const QuantSpec& spec,
+                                                                     const BlockScale& b,
+                                                                     const GlobalFactor& g,
+                                                                     const BlockView& view) {
   const bool lanes8 = spec.profile == Profile::fouroversix;
   const float divisor = static_cast<float>(static_cast<double>(qmax(spec.element)) *
                                            static_cast<double>(spec.e4m3max));
@@ -27,7 +29,7 @@ FP4LAB_HD constexpr float four_over_six_error(const QuantSpec& spec, const Block
         if (is_nan(v)) q = v;
         if (sign_bit(v)) q = -q;
       } else {
-        q = decode(spec.element, encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
+        q = decode_any(spec.element, encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
       }
       const float scaled = mul_rn(q, b.decode);
       if (spec.error == ErrorMetric::mse_fp16) {
@@ -40,8 +42,10 @@ FP4LAB_HD constexpr float four_over_six_error(const QuantSpec& spec, const Block
   return sum.total();
 }
 
-FP4LAB_HD constexpr BlockScale four_over_six_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                                   float amax, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale four_over_six_scale(const QuantSpec& spec,
+                                                                          const GlobalFactor& g,
+                                                                          float amax,
+                                                                          const BlockView& view) {
   const float base = mul_rn(div_rn(amax, qmax(spec.element)), g.encode);
   const float expanded = mul_rn(1.5f, base);
   BlockScale six, four;
@@ -63,8 +67,9 @@ FP4LAB_HD constexpr BlockScale four_over_six_scale(const QuantSpec& spec, const 
 
 /// IF4: the integer candidate wins iff its error is smaller. The error sums are those of Four Over
 /// Six, the divisor 6 * 448.
-FP4LAB_HD constexpr BlockScale if4_scale(const QuantSpec& spec, const GlobalFactor& g, float amax,
-                                         const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale if4_scale(const QuantSpec& spec,
+                                                                const GlobalFactor& g, float amax,
+                                                                const BlockView& view) {
   BlockScale b = static_scale(spec, g, amax);
   const bool lanes8 = spec.profile == Profile::fouroversix;
   const float divisor = static_cast<float>(6.0 * static_cast<double>(spec.e4m3max));
@@ -84,8 +89,8 @@ FP4LAB_HD constexpr BlockScale if4_scale(const QuantSpec& spec, const GlobalFact
         if (is_nan(v)) q = v;
         if (sign_bit(v)) q = -q;
       } else {
-        q = decode(minifloat(2, 1, 1),
-                   encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
+        q = decode_any(minifloat(2, 1, 1),
+                       encode_element(spec, b, x, c, trial_rounding(spec.round), 0));
       }
       float y = mul_rn(v, kIf4In);
       y = y > 7.0f ? 7.0f : y < -7.0f ? -7.0f : y;
@@ -97,8 +102,9 @@ FP4LAB_HD constexpr BlockScale if4_scale(const QuantSpec& spec, const GlobalFact
   return in.total() < fp.total() ? integer : b;
 }
 
-FP4LAB_HD constexpr BlockScale razer_scale(const QuantSpec& spec, const GlobalFactor& g, float amax,
-                                           const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale razer_scale(const QuantSpec& spec,
+                                                                  const GlobalFactor& g, float amax,
+                                                                  const BlockView& view) {
   BlockScale best = te_scale(spec, g, amax);
   const int candidates = spec.scale.format.bits <= 6 ? 4 : 2;
   double best_error = squared_error(spec, best, g, view);
@@ -117,8 +123,10 @@ FP4LAB_HD constexpr BlockScale razer_scale(const QuantSpec& spec, const GlobalFa
   return best;
 }
 
-FP4LAB_HD constexpr BlockScale dialect_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                             float amax, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale dialect_scale(const QuantSpec& spec,
+                                                                    const GlobalFactor& g,
+                                                                    float amax,
+                                                                    const BlockView& view) {
   int e = floor_log2(amax) - 2;
   e = e < -15 ? -15 : e > 16 ? 16 : e;
   ScaleFormat pow2;
@@ -139,12 +147,13 @@ FP4LAB_HD constexpr BlockScale dialect_scale(const QuantSpec& spec, const Global
   return best;
 }
 
-FP4LAB_HD constexpr BlockScale hif4_block_scale(const QuantSpec& spec, float amax,
-                                                const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale hif4_block_scale(const QuantSpec& spec,
+                                                                       float amax,
+                                                                       const BlockView& view) {
   BlockScale b;
   b.apply = Apply::divide;
   b.code = encode_any(spec.scale.format, div_rn(amax, 7.0f), nearest_even());
-  const float s = decode(spec.scale.format, b.code);
+  const float s = decode_any(spec.scale.format, b.code);
   b.decode = b.factor = s;
   const auto group_amax = [&](std::uint32_t first, std::uint32_t n) {
     if (first >= view.cols) return 0.0f;
@@ -168,8 +177,10 @@ FP4LAB_HD constexpr float real_bias_scale(const ElementFormat& f, double b) noex
   return static_cast<float>(exact_exp2(static_cast<double>(f.bias) - b));
 }
 
-FP4LAB_HD constexpr BlockScale bias_search_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                                 float amax, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale bias_search_scale(const QuantSpec& spec,
+                                                                        const GlobalFactor& g,
+                                                                        float amax,
+                                                                        const BlockView& view) {
   // b0 maps amax to the largest value; candidates b0 (alpha + i (beta - alpha) / n).
   const double b0 =
       static_cast<double>(spec.element.bias) -
@@ -194,8 +205,9 @@ FP4LAB_HD constexpr BlockScale bias_search_scale(const QuantSpec& spec, const Gl
 
 /// Grid search over shrunken scales; the first minimum wins. Coded scales are rounded to their
 /// format first; powers of two upward, so that the scale that clips nothing is a candidate.
-FP4LAB_HD constexpr BlockScale mse_scale(const QuantSpec& spec, const GlobalFactor& g, float amax,
-                                         const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale mse_scale(const QuantSpec& spec,
+                                                                const GlobalFactor& g, float amax,
+                                                                const BlockView& view) {
   BlockScale best;
   double best_error = 0.0;
   for (int i = 0; i <= kMseSteps; ++i) {
@@ -217,7 +229,8 @@ FP4LAB_HD constexpr BlockScale mse_scale(const QuantSpec& spec, const GlobalFact
 }
 
 /// Asymmetric unsigned integers: s = (hi - lo) / levels, zero point rne(-lo / s).
-FP4LAB_HD constexpr BlockScale asymmetric_scale(const QuantSpec& spec, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale asymmetric_scale(const QuantSpec& spec,
+                                                                       const BlockView& view) {
   float lo = 0.0f, hi = 0.0f;
   for_each_element(view, [&](float x, std::uint64_t) {
     if (x < lo) lo = x;
@@ -241,7 +254,8 @@ FP4LAB_HD constexpr bool is_asymmetric(const QuantSpec& spec) noexcept {
 
 /// Largest magnitude a block's amax is mapped to; int4-full uses its extra code when the block's
 /// extreme is negative.
-FP4LAB_HD constexpr float block_qmax(const QuantSpec& spec, const BlockView& view) {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float block_qmax(const QuantSpec& spec,
+                                                            const BlockView& view) {
   const ElementFormat& f = spec.element;
   if (f.kind != FormatKind::integer || -f.min_int == f.max_int) return qmax(f);
   float lo = 0.0f, hi = 0.0f;
@@ -253,7 +267,8 @@ FP4LAB_HD constexpr float block_qmax(const QuantSpec& spec, const BlockView& vie
 }
 
 /// Scale exponents of the profiles of the MX family.
-FP4LAB_HD constexpr BlockScale mx_profile_scale(const QuantSpec& spec, float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale mx_profile_scale(const QuantSpec& spec,
+                                                                       float amax) noexcept {
   const ScaleFormat& sf = spec.scale;
   const float q = qmax(spec.element);
   switch (spec.profile) {

@@ -421,7 +421,10 @@ FP4LAB_HD constexpr std::uint32_t encode(const ElementFormat& f, Real x,
     if (f.kind == FormatKind::minifloat) {
       return (f.max_magnitude_code() | sign) << f.storage_shift;
     }
-    return encode(f, negative ? -kFloatMax : kFloatMax, Rounding{RoundingKind::rtz}, policy);
+    // Integers and codebooks: as the largest number, cut. (A call of encode would be a second copy
+    // of all this in every kernel.)
+    x = negative ? -kFloatMax : kFloatMax;
+    r = Rounding{RoundingKind::rtz};
   }
 
   // Not `negative`: E8M0 has dropped the sign by now and uses |x|.
@@ -512,6 +515,12 @@ FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr std::uint32_t encode_any(
     const ElementFormat& f, float x, Rounding r = nearest_even(), Policy policy = Policy::cuda,
     std::uint32_t random = 0) noexcept {
   return encode(f, x, r, policy, random);
+}
+
+/// `decode` for formats known only at run time, likewise.
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr float decode_any(const ElementFormat& f,
+                                                            std::uint32_t code) noexcept {
+  return decode(f, code);
 }
 
 /// decode(encode(x)): the value that `x` becomes, as binary32.

@@ -240,7 +240,7 @@ FP4LAB_HD constexpr float decode(const ElementFormat& f, std::uint32_t code) noe
 }
 
 /// Largest finite value.
-FP4LAB_HD constexpr double max_value(const ElementFormat& f) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double max_value(const ElementFormat& f) noexcept {
   if (f.kind == FormatKind::minifloat) return minifloat_magnitude(f, f.max_magnitude_code());
   if (f.kind == FormatKind::integer) return static_cast<double>(f.max_int) * pow2_f64(f.shift);
   double best = bits_as<float>(f.table[0]);
@@ -252,7 +252,7 @@ FP4LAB_HD constexpr double max_value(const ElementFormat& f) noexcept {
 }
 
 /// Smallest finite value (0 or the smallest positive one for unsigned formats).
-FP4LAB_HD constexpr double min_value(const ElementFormat& f) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double min_value(const ElementFormat& f) noexcept {
   if (f.kind == FormatKind::minifloat) {
     return f.is_signed ? -max_value(f) : minifloat_magnitude(f, 0);
   }
@@ -266,7 +266,7 @@ FP4LAB_HD constexpr double min_value(const ElementFormat& f) noexcept {
 }
 
 /// The value that absmax scaling maps the block maximum to: the largest magnitude.
-FP4LAB_HD constexpr double max_abs_value(const ElementFormat& f) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double max_abs_value(const ElementFormat& f) noexcept {
   const double hi = max_value(f), lo = -min_value(f);
   return hi > lo ? hi : lo;
 }

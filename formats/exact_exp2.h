@@ -22,7 +22,7 @@ FP4LAB_HD constexpr std::uint64_t mul_high(std::uint64_t a, std::uint64_t b) noe
 
 /// log2 of a positive finite binary64: digits of the fraction by repeated squaring of the
 /// significand in 1.63 fixed point.
-FP4LAB_HD constexpr double exact_log2(double x) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double exact_log2(double x) noexcept {
   const Magnitude m = magnitude_of(x);
   std::uint64_t s = m.sig << (64 - m.width);  // 1.63, top bit set
   std::uint64_t fraction = 0;
@@ -41,7 +41,7 @@ FP4LAB_HD constexpr double exact_log2(double x) noexcept {
 
 /// 2^x of a finite binary64. The fraction's exponential is the Taylor series of e^(f ln 2), whose
 /// terms are all positive; f in [0, 1).
-FP4LAB_HD constexpr double exact_exp2(double x) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr double exact_exp2(double x) noexcept {
   if (x >= 1024.0) return __builtin_huge_val();
   if (x < -1080.0) return 0.0;
   int e = static_cast<int>(x);

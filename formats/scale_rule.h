@@ -98,7 +98,8 @@ FP4LAB_HD constexpr std::uint32_t poison_scale_code(const ScaleFormat& s) noexce
 
 /// Exponent e of the power-of-two scale 2^e of an MX rule, before clamping to E8M0's range.
 /// `amax` positive; Inf counts as exponent 128.
-FP4LAB_HD constexpr int mx_exponent(ScaleRule rule, const ElementFormat& f, float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr int mx_exponent(ScaleRule rule, const ElementFormat& f,
+                                                           float amax) noexcept {
   if (is_inf(amax)) return 128 - emax(f);
   const int k = floor_log2(amax);
   const Magnitude m = magnitude_of(amax);
@@ -123,7 +124,8 @@ FP4LAB_HD constexpr int mx_exponent(ScaleRule rule, const ElementFormat& f, floa
 }
 
 /// Exponent of the power of two for amax / qmax under pow2-floor, pow2-ceil, pow2-near.
-FP4LAB_HD constexpr int pow2_exponent(ScaleRule rule, float amax, float q) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr int pow2_exponent(ScaleRule rule, float amax,
+                                                             float q) noexcept {
   const detail::Ratio r = detail::ratio_to_qmax(amax, q);
   const int below = r.exponent + (r.order < 0 ? -1 : 0);
   const bool exact = r.order == 0;
@@ -138,7 +140,8 @@ FP4LAB_HD constexpr int pow2_exponent(ScaleRule rule, float amax, float q) noexc
 }
 
 /// A power-of-two scale 2^e: multiplied in as 2^-e, which is exact but for subnormal results.
-FP4LAB_HD constexpr BlockScale pow2_scale(int e, const ScaleFormat& s) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale pow2_scale(int e,
+                                                                 const ScaleFormat& s) noexcept {
   BlockScale b;
   if (s.is_e8m0()) {
     e = detail::clamp_e8m0(e);
@@ -162,8 +165,9 @@ FP4LAB_HD constexpr BlockScale pow2_scale(int e, const ScaleFormat& s) noexcept 
 /// A positive real scale put into its format. Coded formats round to nearest even, saturating;
 /// E8M0 and pow2 take the next power of two up unless `near`. Underflow to zero gives the smallest
 /// positive scale.
-FP4LAB_HD constexpr BlockScale real_scale(float s, const ScaleFormat& f, ZeroScale zero,
-                                          bool near = false) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale real_scale(float s, const ScaleFormat& f,
+                                                                 ZeroScale zero,
+                                                                 bool near = false) noexcept {
   BlockScale b;
   switch (f.kind) {
     case ScaleFormat::Kind::none:
@@ -190,7 +194,7 @@ FP4LAB_HD constexpr BlockScale real_scale(float s, const ScaleFormat& f, ZeroSca
         return pow2_scale(static_cast<int>(code) - 127, f);
       }
       b.code = encode_any(f.format, s, nearest_even());
-      if (decode(f.format, b.code) == 0.0f) {
+      if (decode_any(f.format, b.code) == 0.0f) {
         if (zero == ZeroScale::one) {
           b.code = encode_any(f.format, 1.0f, nearest_even());
         } else {
@@ -201,7 +205,7 @@ FP4LAB_HD constexpr BlockScale real_scale(float s, const ScaleFormat& f, ZeroSca
         const std::uint32_t normal = 1u << f.format.mantissa_bits;
         if (b.code < normal) b.code = normal;
       }
-      b.decode = decode(f.format, b.code);
+      b.decode = decode_any(f.format, b.code);
       break;
   }
   b.factor = b.decode;
@@ -219,19 +223,21 @@ FP4LAB_HD constexpr BlockScale zero_block_scale(const ScaleFormat& f) noexcept {
     b.code = bits_as<std::uint32_t>(1.0f);
     b.decode = 1.0f;
   } else if (f.kind == ScaleFormat::Kind::coded) {
-    b.decode = decode(f.format, 0);
+    b.decode = decode_any(f.format, 0);
   }
   return b;
 }
 
 /// Scale of a block that holds NaN or Inf.
-FP4LAB_HD constexpr BlockScale poisoned_scale(const ScaleFormat& f) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale poisoned_scale(
+    const ScaleFormat& f) noexcept {
   BlockScale b;
   b.poisoned = true;
   b.apply = Apply::none;
   b.code = detail::poison_scale_code(f);
-  b.decode = f.kind == ScaleFormat::Kind::coded && !f.format.has_nan() ? decode(f.format, b.code)
-                                                                       : canonical_nan();
+  b.decode = f.kind == ScaleFormat::Kind::coded && !f.format.has_nan()
+                 ? decode_any(f.format, b.code)
+                 : canonical_nan();
   if (f.kind == ScaleFormat::Kind::none) {
     b.code = bits_as<std::uint32_t>(1.0f);
     b.decode = 1.0f;

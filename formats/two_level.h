@@ -96,19 +96,21 @@ FP4LAB_HD constexpr GlobalFactor global_factor(const QuantSpec& spec, float a) n
 namespace detail {
 
 /// enc_b = min(1 / (s * S_dec), FLT_MAX): what Transformer Engine multiplies elements by.
-FP4LAB_HD constexpr BlockScale te_block(const QuantSpec& spec, const GlobalFactor& g,
-                                        std::uint32_t code) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale te_block(const QuantSpec& spec,
+                                                               const GlobalFactor& g,
+                                                               std::uint32_t code) noexcept {
   BlockScale b;
   b.code = code;
-  b.decode = decode(spec.scale.format, code);
+  b.decode = decode_any(spec.scale.format, code);
   b.factor = min_max_float(div_rn(1.0f, mul_rn(b.decode, g.decode)));
   b.apply = Apply::multiply;
   return b;
 }
 
 /// Plain NVFP4 and nvfp4@te: s = E4M3(sat(amax_b * mult)).
-FP4LAB_HD constexpr BlockScale te_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                        float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale te_scale(const QuantSpec& spec,
+                                                               const GlobalFactor& g,
+                                                               float amax) noexcept {
   const float s = min_max_float(mul_rn(amax, g.mult));
   std::uint32_t code = encode_any(spec.scale.format, s, nearest_even());
   if (spec.global == GlobalScope::none && amax > 0.0f && code == 0) code = 1;
@@ -121,8 +123,9 @@ FP4LAB_HD constexpr BlockScale te_scale(const QuantSpec& spec, const GlobalFacto
 }
 
 /// torchao: (amax_b / 6) / g, clamped to [2^-6, 448]; elements times (1/g)/s.
-FP4LAB_HD constexpr BlockScale torchao_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                             float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale torchao_scale(const QuantSpec& spec,
+                                                                    const GlobalFactor& g,
+                                                                    float amax) noexcept {
   const bool single = spec.profile == Profile::torchao_single;
   float s = div_rn(amax, qmax(spec.element));
   if (!single) s = div_rn(s, g.decode);
@@ -133,20 +136,21 @@ FP4LAB_HD constexpr BlockScale torchao_scale(const QuantSpec& spec, const Global
   if (s > scale_max(spec)) s = scale_max(spec);
   BlockScale b;
   b.code = torch_scale_code(spec, s);
-  b.decode = decode(spec.scale.format, b.code);
+  b.decode = decode_any(spec.scale.format, b.code);
   b.factor = div_rn(single ? 1.0f : g.encode, b.decode);
   b.apply = Apply::multiply;
   return b;
 }
 
 /// ModelOpt: s = amax_b / (6 g), zeros replaced by 1; elements divided by s * g.
-FP4LAB_HD constexpr BlockScale modelopt_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                              float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale modelopt_scale(const QuantSpec& spec,
+                                                                     const GlobalFactor& g,
+                                                                     float amax) noexcept {
   float s = div_rn(amax, mul_rn(qmax(spec.element), g.decode));
   if (s == 0.0f || is_nan(s)) s = 1.0f;
   BlockScale b;
   b.code = encode_any(spec.scale.format, s, nearest_even());
-  b.decode = decode(spec.scale.format, b.code);
+  b.decode = decode_any(spec.scale.format, b.code);
   b.factor = mul_rn(b.decode, g.decode);
   b.apply = Apply::divide;
   return b;
@@ -157,7 +161,7 @@ FP4LAB_HD constexpr BlockScale fouroversix_block(const QuantSpec& spec, const Gl
                                                  std::uint32_t code) noexcept {
   BlockScale b;
   b.code = code;
-  b.decode = decode(spec.scale.format, code);
+  b.decode = decode_any(spec.scale.format, code);
   b.zero_codes = b.decode == 0.0f;
   b.factor = div_rn(1.0f, mul_rn(g.decode, b.decode));
   b.apply = b.zero_codes ? Apply::none : Apply::multiply;
@@ -165,8 +169,9 @@ FP4LAB_HD constexpr BlockScale fouroversix_block(const QuantSpec& spec, const Gl
 }
 
 /// static6 and static4: s = E4M3(fl(amax_b / q) * S_enc), q = 6 or 4 (7 for NVINT4).
-FP4LAB_HD constexpr BlockScale static_scale(const QuantSpec& spec, const GlobalFactor& g,
-                                            float amax) noexcept {
+FP4LAB_HD FP4LAB_DEVICE_NOINLINE constexpr BlockScale static_scale(const QuantSpec& spec,
+                                                                   const GlobalFactor& g,
+                                                                   float amax) noexcept {
   const double q = spec.rule == ScaleRule::static4 ? 4.0 : static_cast<double>(qmax(spec.element));
   const float divisor = static_cast<float>(q * (spec.headroom ? 16.0 / 17.0 : 1.0));
   const float s = mul_rn(div_rn(amax, divisor), g.encode);

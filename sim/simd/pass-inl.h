@@ -63,10 +63,16 @@ class PassBase {
                      std::size_t i, std::size_t row_stride, std::size_t byte,
                      std::size_t byte_stride, const Scales* scales, std::uint32_t skip) = 0;
 
-  std::uint64_t saturated() const { return saturated_; }
+  std::uint64_t saturated() const {
+    std::uint64_t sum = saturated_;
+    for (const std::uint32_t n : saturated_lanes_) sum += n;
+    return sum;
+  }
 
  protected:
   std::uint64_t saturated_ = 0;
+  /// Counted in each lane; a job has far less than 2^32 vectors.
+  HWY_ALIGN std::uint32_t saturated_lanes_[kLanes] = {};
 };
 
 template <class Element, Form kForm, Arithmetic kArithmetic>
@@ -93,7 +99,7 @@ class Pass final : public PassBase {
              hn::Set(DF(), scales.decode[j]));
       }
     }
-    saturated_ += local.Saturated();
+    local.AddSaturatedTo(saturated_lanes_);
   }
 
   void Strip(const float* x, std::size_t stride, std::size_t rows, std::size_t vectors,
@@ -122,7 +128,7 @@ class Pass final : public PassBase {
       i += row_stride;
       byte += byte_stride;
     }
-    saturated_ += local.Saturated();
+    local.AddSaturatedTo(saturated_lanes_);
   }
 
  private:
@@ -153,12 +159,9 @@ class Pass final : public PassBase {
         saturated = hn::Sub(saturated, hn::VecFromMask(du, mask));
       }
     }
-    HWY_INLINE std::uint64_t Saturated() const {
-      HWY_ALIGN std::uint32_t lanes[kLanes];
-      hn::Store(saturated, DU(), lanes);
-      std::uint64_t sum = 0;
-      for (const std::uint32_t n : lanes) sum += n;
-      return sum;
+    HWY_INLINE void AddSaturatedTo(std::uint32_t* lanes) const {
+      const DU du;
+      hn::Store(hn::Add(hn::Load(du, lanes), saturated), du, lanes);
     }
   };
 
