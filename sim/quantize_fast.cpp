@@ -22,8 +22,8 @@ using simd::Plan;
 
 /// Elements of one unit of work for a thread; even, and a multiple of every usual block.
 constexpr std::size_t kChunk = std::size_t{1} << 16;
-/// Chunks that are visited forwards in one go where a pass runs backwards over what the pass before
-/// has left in the cache: 4 MiB, which hides the seams from the hardware's prefetchers.
+/// Chunks that a backward pass visits forwards in one go: 4 MiB, so that the hardware's prefetchers
+/// hardly meet a seam.
 constexpr std::size_t kStripe = 16;
 /// Below this many elements starting threads costs more than it saves.
 [[maybe_unused]] constexpr std::size_t kParallel = std::size_t{1} << 15;
@@ -58,7 +58,6 @@ struct Run {
   simd::PlanForShape shape;
   std::vector<GlobalFactor> global;
   Output out;
-  bool backwards = false;  ///< a first pass has left the end of the input in the cache
 
   std::size_t size() const { return grid.rows * grid.cols; }
   std::size_t packed_row() const { return packed_bytes(grid.cols); }
@@ -122,25 +121,26 @@ BlockScale choose_from_amax_in_row(const void* context, float amax) {
                       c.run->options.external_amax);
 }
 
+/// The n-th of `items` chunks of a backward pass: stripes from the last to the first.
+std::size_t backwards(std::size_t n, std::size_t items) {
+  const std::size_t rest = items % kStripe, whole = items - rest;
+  if (n < rest) return whole + n;
+  const std::size_t m = n - rest;
+  return whole - kStripe * (m / kStripe + 1) + m % kStripe;
+}
+
+/// Runs backwards: it begins with what the tensor's maker left in the cache and leaves the tensor's
+/// beginning there for the pass that quantizes.
 float amax_of(const float* x, std::size_t n, bool finite_only) {
   const std::size_t chunks = (n + kChunk - 1) / kChunk;
   std::uint32_t best = 0;
 #pragma omp parallel for schedule(static) reduction(max : best) if (n >= kParallel)
   for (std::size_t k = 0; k < chunks; ++k) {
-    const std::size_t first = k * kChunk;
+    const std::size_t first = backwards(k, chunks) * kChunk;
     best = std::max(best,
                     simd::max_magnitude_bits(x + first, std::min(kChunk, n - first), finite_only));
   }
   return bits_as<float>(best);
-}
-
-/// The n-th of `items` chunks to visit: ascending, or stripes from the last to the first.
-std::size_t visit(std::size_t n, std::size_t items, bool backwards) {
-  if (!backwards) return n;
-  const std::size_t rest = items % kStripe, whole = items - rest;
-  if (n < rest) return whole + n;
-  const std::size_t m = n - rest;
-  return whole - kStripe * (m / kStripe + 1) + m % kStripe;
 }
 
 /// Global factors of the tensor or of each row. False where one is not a positive finite number.
@@ -156,7 +156,6 @@ bool set_global_factors(Run& run) {
     }
   } else if (spec.global == GlobalScope::tensor) {
     run.global.push_back(global_factor(spec, amax_of(run.in, run.size(), true)));
-    run.backwards = true;
   } else {
     run.global.push_back(global_factor(spec, 0.0f));
   }
@@ -174,7 +173,6 @@ bool set_tensor_scale(Run& run) {
     if (!is_finite(amax)) return false;
     const BlockScale b = choose_from_amax(&run, amax);
     if (!simd::set_constant_scale(run.shape.plan, spec, b)) return false;
-    run.backwards = true;
     if (run.out.scales32 != nullptr) run.out.scales32[0] = b.code;
     if (run.out.scales8 != nullptr) run.out.scales8[0] = static_cast<std::uint8_t>(b.code);
   } else if (run.out.scales32 != nullptr) {
@@ -200,8 +198,7 @@ std::uint64_t run_rows(const Run& run) {
   std::uint64_t saturated = 0;
 #pragma omp parallel for schedule(static) reduction(+ : saturated) if (run.size() >= kParallel)
   for (std::size_t n = 0; n < items; ++n) {
-    const std::size_t item = visit(n, items, run.backwards);
-    const std::size_t s = item / chunks, from = item % chunks * chunk;
+    const std::size_t s = n / chunks, from = n % chunks * chunk;
     simd::RowJob job;
     job.in = run.in;
     job.first = s * stretch + from;
@@ -233,8 +230,7 @@ std::uint64_t run_columns(const Run& run) {
   std::uint64_t saturated = 0;
 #pragma omp parallel for schedule(static) reduction(+ : saturated) if (run.size() >= kParallel)
   for (std::size_t n = 0; n < items; ++n) {
-    const std::size_t item = visit(n, items, run.backwards);
-    const std::size_t band = item / chunks, c0 = item % chunks * chunk;
+    const std::size_t band = n / chunks, c0 = n % chunks * chunk;
     simd::ColumnJob job;
     job.in = run.in;
     job.first = band * block * cols + c0;
@@ -381,7 +377,7 @@ bool quantize_blocks_fast(QuantizedTensor& q, const float* source, const Quantiz
   if (q.spec.block.rows > 1 && q.spec.block.cols > 1) return quantize_tiles(q, source, options);
   const auto plan = simd::make_plan(q.spec, q.grid.rows, q.grid.cols, options);
   if (!plan) return false;
-  Run run{q.spec, options, source, q.grid, *plan, {}, {}, false};
+  Run run{q.spec, options, source, q.grid, *plan, {}, {}};
   run.out.codes = q.codes.data();
   run.out.scales32 = q.scale_codes.data();
   if (!execute(run, q.saturated)) return false;
@@ -402,7 +398,7 @@ std::uint64_t fake_quantize_into(const QuantSpec& spec, std::span<const float> i
   if (!is_transformed(spec)) {
     if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
       Run run{spec,  options, in.data(), make_grid(spec.block, m.rows, m.cols),
-              *plan, {},      {},        false};
+              *plan, {},      {}};
       run.out.values = out.data();
       std::uint64_t saturated = 0;
       if (execute(run, saturated)) return saturated;
@@ -435,7 +431,7 @@ void quantize_packed(const QuantSpec& spec, std::span<const float> in,
   if (!is_transformed(spec)) {
     if (const auto plan = simd::make_plan(spec, m.rows, m.cols, options)) {
       allocate(make_grid(spec.block, m.rows, m.cols));
-      Run run{spec, options, in.data(), out.grid, *plan, {}, {}, false};
+      Run run{spec, options, in.data(), out.grid, *plan, {}, {}};
       run.out.packed = out.codes.data();
       if (bytes) run.out.scales8 = out.scale_codes.data();
       if (!bytes) run.out.scales32 = out.wide_scale_codes.data();

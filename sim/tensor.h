@@ -1,7 +1,7 @@
 // Tensor: a row-major array that owns its memory, and Eigen views of it.
 //
 // No strides: element (i, j, k) of shape [a, b, c] is at (i * b + j) * c + k. Memory starts on a
-// 64-byte boundary (a cache line, a vector register). Copying copies the elements; every element
+// 64-byte boundary (a cache line, a vector register), that of large ones on huge pages. Copying copies the elements; every element
 // of a new tensor is zero unless asked for otherwise.
 #pragma once
 
@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/huge_pages.h"
 #include "sim/shape.h"
 
 namespace fp4lab {
@@ -153,7 +154,9 @@ class BasicTensor {
     if (n > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T)) {
       throw std::bad_alloc();
     }
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(kTensorAlignment)));
+    void* array = ::operator new(n * sizeof(T), std::align_val_t(kTensorAlignment));
+    detail::advise_huge_pages(array, n * sizeof(T));
+    return static_cast<T*>(array);
   }
   static void release(T* p) noexcept { ::operator delete(p, std::align_val_t(kTensorAlignment)); }
   void copy_from(const T* p) noexcept {

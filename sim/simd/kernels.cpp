@@ -173,22 +173,33 @@ std::uint64_t Rows(PassBase& pass, const Plan& plan, const RowJob& job, const Ou
   }
   const std::size_t size = job.block_size;
   const std::size_t blocks = (job.elements + size - 1) / size;
-  // A group is read twice, so it has to stay in the first-level cache.
-  const std::size_t group = std::clamp<std::size_t>(8192 / size, 1, kLanes);
-  // The scales of a group are a long chain of dependent operations. They are computed one group
-  // ahead, so that the elements of the group before fill the wait.
+  // A group is read twice, two others in between, so it has to stay in the first-level cache.
+  const std::size_t group = std::clamp<std::size_t>(4096 / size, 1, kLanes);
+  const std::size_t groups = (blocks + group - 1) / group;
+  // A group's amax and the scales from it are two long chains of dependent operations. They run two
+  // groups and one group ahead, so that a processor has the elements of the group before, the
+  // scales of the next and the amax of the one after it to choose from.
+  HWY_ALIGN std::int32_t amax[2][kLanes];
   Scales scales[2];
-  const auto choose = [&](std::size_t g) HWY_ATTR {
-    const std::size_t n = std::min(group, blocks - g), at = g * size;
-    Scales& s = scales[g / group % 2];
-    ChooseScales(plan, BlockMaxima(job.in + job.first + at, size, n, job.elements - at), n, s);
-    StoreScaleCodes(out, job.first_block + g, n, s);
+  const auto measure = [&](std::size_t k) HWY_ATTR {
+    const std::size_t at = k * group * size;
+    hn::Store(BlockMaxima(job.in + job.first + at, size, std::min(group, blocks - k * group),
+                          job.elements - at),
+              DI(), amax[k % 2]);
   };
+  const auto choose = [&](std::size_t k) HWY_ATTR {
+    const std::size_t n = std::min(group, blocks - k * group);
+    ChooseScales(plan, hn::Load(DI(), amax[k % 2]), n, scales[k % 2]);
+    StoreScaleCodes(out, job.first_block + k * group, n, scales[k % 2]);
+  };
+  measure(0);
   choose(0);
-  for (std::size_t g = 0; g < blocks; g += group) {
-    if (g + group < blocks) choose(g + group);
-    const std::size_t n = std::min(group, blocks - g), at = g * size;
-    const Scales& s = scales[g / group % 2];
+  if (groups > 1) measure(1);
+  for (std::size_t k = 0; k < groups; ++k) {
+    if (k + 1 < groups) choose(k + 1);
+    if (k + 2 < groups) measure(k + 2);
+    const std::size_t g = k * group, n = std::min(group, blocks - g), at = g * size;
+    const Scales& s = scales[k % 2];
     pass.Blocks(job.in, job.first + at, size, n, end, job.packed_byte + at / 2, s);
     for (std::size_t j = 0; HWY_UNLIKELY(s.special != 0) && j < n; ++j) {
       if ((s.special >> j & 1u) == 0) continue;

@@ -78,11 +78,11 @@ class PassBase {
 template <class Element, Form kForm, Arithmetic kArithmetic>
 class Pass final : public PassBase {
  public:
-  Pass(const Plan& plan, const Output& out) : plan_(plan), out_(out), cursor_(plan) {}
+  Pass(const Plan& plan, const Output& out) : constants_(plan, out), out_(out), cursor_(plan) {}
 
   void Blocks(const float* in, std::size_t i, std::size_t size, std::size_t blocks, std::size_t end,
               std::size_t byte, const Scales& scales) override {
-    Local local(plan_, out_);
+    Local local = constants_;
     const bool whole = scales.special == 0 && i + blocks * size <= end &&
                        (!Element::kRandom || blocks * size <= RandomCursor::kElements);
     if (whole && size == kLanes) {
@@ -106,7 +106,7 @@ class Pass final : public PassBase {
              std::size_t i, std::size_t row_stride, std::size_t byte, std::size_t byte_stride,
              const Scales* scales, std::uint32_t skip) override {
     const DF d;
-    Local local(plan_, out_);
+    Local local = constants_;
     for (std::size_t r = 0; r < rows; ++r) {
       Reserve(i, vectors * kLanes, i + vectors * kLanes);
       if (HWY_LIKELY(vectors == 4 && skip == 0)) {
@@ -132,7 +132,7 @@ class Pass final : public PassBase {
   }
 
  private:
-  /// Constants in registers: members would be read again after every store.
+  /// Constants, copied into registers: members would be read again after every store.
   struct Local {
     HWY_INLINE Local(const Plan& plan, const Output& out)
         : element(plan),
@@ -235,7 +235,7 @@ class Pass final : public PassBase {
   HWY_NOINLINE void Partial(const float* in, std::size_t i, std::size_t n, std::size_t byte,
                             VF factor, VF decode) {
     const DF d;
-    const Local local(plan_, out_);
+    const Local& local = constants_;
     HWY_ALIGN float x[kLanes] = {};
     std::copy_n(in, n, x);
     VU random = hn::Zero(DU());
@@ -290,7 +290,7 @@ class Pass final : public PassBase {
     return hn::Or(hn::Gt(v, local.highest), hn::Lt(v, local.lowest));
   }
 
-  const Plan& plan_;
+  const Local constants_;  ///< made once: a block of 16 elements is less work than making them
   const Output& out_;
   RandomCursor cursor_;
 };

@@ -6,8 +6,8 @@
 // One-thread rows use the thread's processor time, the others wall time: they need an idle machine.
 //
 // What limits the rows on Zen 5 (AVX-512, one thread): casts and MXFP4 the memory system (compute
-// alone runs at twice the rate or more); a scale for the whole tensor (e2m1, nvfp4) a first pass
-// that reads everything, which costs two thirds of a copy; packed rows reading and the narrowing of
+// alone runs at two to four times the rate); a scale for the whole tensor (e2m1, nvfp4) a first pass
+// that reads everything, which costs six tenths of a copy; packed rows reading and the narrowing of
 // codes; stochastic rounding Philox's products; columns the 256-byte pieces in which memory is
 // visited; the generic path four dependent table look-ups a vector.
 #include <benchmark/benchmark.h>
@@ -15,14 +15,13 @@
 #include <time.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <vector>
 
 #include "bench_data.h"
 #include "formats/fp4lab.h"
 #include "sim/quantize_fast.h"
 #include "sim/simd/kernels.h"
+#include "sim/tensor.h"
 
 #ifdef FP4LAB_BENCH_CUDA
 #include <cuda_fp4.h>
@@ -41,19 +40,13 @@ double seconds(bool process_time) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/// Input and output on cache lines, touched once.
+/// Input and output as the library makes tensors (huge pages where the system grants them), touched
+/// once.
 struct Buffers {
-  struct Free {
-    void operator()(float* p) const { std::free(p); }
-  };
-  std::unique_ptr<float[], Free> in{allocate()}, out{allocate()};
+  Tensor in = Tensor::uninitialized({kRows, kCols}), out{kRows, kCols};
   Buffers() {
     const auto x = bench::bell(kElements);
-    std::copy(x.begin(), x.end(), in.get());
-    std::fill_n(out.get(), kElements, 0.0f);
-  }
-  static float* allocate() {
-    return static_cast<float*>(std::aligned_alloc(64, kElements * sizeof(float)));
+    std::copy(x.begin(), x.end(), in.begin());
   }
 };
 Buffers& buffers() {
@@ -66,7 +59,7 @@ void copy(int threads) {
   constexpr std::size_t kPart = kElements / 256;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (std::size_t k = 0; k < 256; ++k) {
-    simd::stream_copy(b.in.get() + k * kPart, kPart, b.out.get() + k * kPart);
+    simd::stream_copy(b.in.data() + k * kPart, kPart, b.out.data() + k * kPart);
   }
 }
 
@@ -80,7 +73,7 @@ double median(std::vector<double> v) {
 double cuda_host_rate() {
   static const double rate = [] {
     constexpr std::size_t n = 1 << 18;
-    const float* x = buffers().in.get();
+    const float* x = buffers().in.data();
     std::vector<std::uint8_t> codes(n);
     double best = 1e9;
     for (int run = 0; run < 15; ++run) {
@@ -132,7 +125,7 @@ void fake(benchmark::State& state, const char* text) {
   if (!has_fast_path(spec, kRows, kCols)) return state.SkipWithError("no vector path");
   Buffers& b = buffers();
   measure(state, [&] {
-    fake_quantize_into(spec, {b.in.get(), kElements}, kShape, {b.out.get(), kElements});
+    fake_quantize_into(spec, {b.in.data(), kElements}, kShape, {b.out.data(), kElements});
   });
 }
 
@@ -140,7 +133,7 @@ void packed(benchmark::State& state, const char* text) {
   const QuantSpec spec = parse_spec(text);
   if (!has_fast_path(spec, kRows, kCols)) return state.SkipWithError("no vector path");
   PackedTensor p;
-  measure(state, [&] { quantize_packed(spec, {buffers().in.get(), kElements}, kShape, p); });
+  measure(state, [&] { quantize_packed(spec, {buffers().in.data(), kElements}, kShape, p); });
 }
 
 #define FP4LAB_FAST(FUNCTION, NAME, TEXT) \
