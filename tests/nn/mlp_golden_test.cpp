@@ -158,6 +158,9 @@ TEST_P(MlpGolden, IsReplayed) {
   const std::vector<double> loss = numbers(f, "loss");
   ASSERT_EQ(loss.size(), 20u);
   const char* names[4] = {"W1", "b1", "W2", "b2"};
+  const std::string variant = GetParam().file;
+  const bool smooth = variant == "noquant_f64" || variant == "fwd_only_f64";
+  int weights_compared = 0;
   for (std::uint32_t step = 0; step < 20; ++step) {
     const double got = mlp.forward_backward(step);
     if (step == 0) {
@@ -169,15 +172,19 @@ TEST_P(MlpGolden, IsReplayed) {
       }
       EXPECT_NEAR(got, loss[0], 1e-6 * loss[0]);
     }
-    EXPECT_NEAR(got, loss[step], 0.01 * loss[step]) << "step " << step;
+    // Sooner or later a value near a threshold flips; where gradients are not quantized none does.
+    const bool same_codes = smooth || step <= 4;
+    EXPECT_NEAR(got, loss[step], (same_codes ? 1e-5 : 0.01) * loss[step]) << "step " << step;
     mlp.update(0.1f);
-    if (step == 4 && f.has("after_step4:W1")) {
+    if (step == 4 && f.has("after_step4:W1")) {  // the binary64 files keep no weights
+      ++weights_compared;
       for (std::size_t i = 0; i < 4; ++i) {
         expect_close(mlp.params()[i]->value, numbers(f, std::string("after_step4:") + names[i]),
                      1e-5, names[i]);
       }
     }
   }
+  EXPECT_EQ(weights_compared, variant == "mxfp4_nearest_f32" ? 1 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Peer, MlpGolden, testing::ValuesIn(variants()),
