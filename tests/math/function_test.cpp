@@ -89,7 +89,10 @@ TEST_P(EachFunction, MillionSamplesAgainstReference) {
 
 TEST_P(EachFunction, SlowSamplesAgainstMpfrAlone) {
   const Function f = GetParam();
-  for (const float x : sample(f, 1'000'000)) {
+  // MPFR takes 25 us for an erfc of enough digits, and less than 2 us for most others. All inputs of
+  // all functions are compared in exhaustive_test.cpp.
+  const int count = f == Function::kGelu ? 200'000 : 1'000'000;
+  for (const float x : sample(f, count)) {
     const std::uint32_t b = std::bit_cast<std::uint32_t>(x), want = mpfr_bits(f, x);
     ASSERT_EQ(call(f, b), want) << describe(f, {b, call(f, b), want});
   }

@@ -45,7 +45,7 @@ void compare_blocks(std::size_t blocks) {
 
 TEST(SimdRandom, AMillionBlocks) { compare_blocks(1'000'000); }
 
-TEST(SimdRandomSlow, TenMillionBlocks) { compare_blocks(10'000'000); }
+TEST(SimdRandomSlow, FiveMillionBlocks) { compare_blocks(5'000'000); }
 
 TEST(SimdRandomExhaustive, AHundredMillionBlocks) { compare_blocks(100'000'000); }
 

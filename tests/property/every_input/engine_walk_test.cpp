@@ -23,11 +23,11 @@
 namespace fp4lab_property {
 namespace {
 
-/// Patterns a call of the engine gets, as rows of 1024: little enough for the nearest caches and
-/// for the engine to stay on one thread.
-constexpr std::size_t kChunk = std::size_t{1} << 14;
+/// Patterns a call of the engine gets, as rows of 1024: little enough for the nearer caches, and
+/// enough that choosing tables for each call does not show.
+constexpr std::size_t kChunk = std::size_t{1} << 16;
 /// Chunks a thread takes at a time.
-constexpr std::int64_t kBatch = 64;
+constexpr std::int64_t kBatch = 16;
 
 /// Codes of a chunk as the engine writes them: a byte each, or two a byte.
 class EngineCodes {
