@@ -1,4 +1,4 @@
-// Random blocks in bulk: 10^6 in the quick run, 10^7 in the default one, 10^8 on request: the scalar
+// Random blocks in bulk: 10^6 in the quick run, 5 * 10^6 in the default one, 10^8 on request: the scalar
 // reference takes minutes for those.
 #include <gtest/gtest.h>
 
