@@ -208,6 +208,26 @@ class Oscillation(Case):
             self.assertLessEqual(set(inside), set(near))
             self.assertTrue(inside)  # what changes its code crosses a threshold
 
+    def test_one_weight_stays_about_its_threshold(self) -> None:
+        """The toy: the weight that is sought, 0.8, lies between 0.5 and 1, so that the weight goes
+        to the threshold 0.75 and is rounded up for (0.8 - 0.5) / 0.5 of the time."""
+        run = trained("first", "t0 uniform")[0]
+        figure = draw("trajectories", "first", task="toy1d")
+        panels = {r["panel"] for r in figure.rows if r["series"] == "latent weight"}
+        self.assertEqual(len(panels), 1)  # one weight, however often it was traced
+        x, y = drawn(figure, "latent weight")
+        self.assertEqual(len(x), 1000)
+        self.same(y, run["/traces/latent"][:, 0].astype(float))
+        self.assertLess(np.abs(y - 0.75).max(), 0.05)
+        _, thresholds = drawn(figure, "threshold")
+        self.same(thresholds, [0.75])
+        code = next(r["series"] for r in figure.rows if r["series"].startswith("code of "))
+        _, codes = drawn(figure, code)
+        self.assertEqual(set(codes), {1.0, 2.0})
+        self.assertAlmostEqual(float((codes == 2).mean()), 0.6, delta=0.06)
+        _, share = drawn(draw("oscillation", "first", task="toy1d"), "custom")
+        self.assertEqual(share[-1], 100.0)
+
     def test_codes_change_where_the_latent_weight_crosses(self) -> None:
         """The file's own thresholds and codes agree: what the picture shows is the quantizer."""
         codes = self.one["/traces/code"].astype(int)

@@ -205,8 +205,10 @@ def plot_trajectories(
     codes = chosen.array("/traces/code").astype(int)
     thresholds = chosen.numbers("/traces/thresholds")
     changes = value_changes(codes, len(thresholds))
-    count = min(MOST_TRACES if weights is None else max(1, weights), codes.shape[1])
-    order = sorted(range(codes.shape[1]), key=lambda k: (-int(changes[k]), k))[:count]
+    names = [weight_name(chosen, k) for k in range(codes.shape[1])]
+    once = [names.index(n) for n in dict.fromkeys(names)]  # a small layer is traced several times
+    count = min(MOST_TRACES if weights is None else max(1, weights), len(once))
+    order = sorted(once, key=lambda k: (-int(changes[k]), k))[:count]
     rank = ranks_of(codes, latent)
     across = 2 if count > 1 else 1
     down = -(-count // across)
@@ -215,7 +217,7 @@ def plot_trajectories(
     for i, k in enumerate(order):
         upper = figure.add_subplot(outer[2 * (i // across), i % across])
         lower = figure.add_subplot(outer[2 * (i // across) + 1, i % across], sharex=upper)
-        place = weight_name(chosen, k)
+        place = names[k]
         upper.set_title(f"{place}: {changes[k]} change{'s' if changes[k] != 1 else ''}")
         upper.set_xlabel("step")
         upper.xaxis.label.set_visible(False)
@@ -245,7 +247,11 @@ def plot_trajectories(
     figure.caption = (
         f"Latent weights of {name_of(chosen)} over their block scales, with the decision thresholds "
         "near them (dashed), and their codes (hexadecimal, in the order of their values): the "
-        f"{count} of {codes.shape[1]} traced weights whose quantized value changes most often."
+        + (
+            f"{count} of {len(once)} traced weights whose quantized value changes most often."
+            if len(once) > 1
+            else "one traced weight."
+        )
     )
     for text in notes:
         figure.note(text)
