@@ -225,7 +225,7 @@ class Oscillation(Case):
         _, codes = drawn(figure, code)
         self.assertEqual(set(codes), {1.0, 2.0})
         self.assertAlmostEqual(float((codes == 2).mean()), 0.6, delta=0.06)
-        _, share = drawn(draw("oscillation", "first", task="toy1d"), "custom")
+        _, share = drawn(draw("oscillation", "first", task="toy1d"), run.recipe)
         self.assertEqual(share[-1], 100.0)
 
     def test_codes_change_where_the_latent_weight_crosses(self) -> None:
