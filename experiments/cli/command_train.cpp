@@ -108,8 +108,10 @@ Outcome outcome_of(TrainingRun& run, double seconds) {
   o.eval_loss = o.perplexity = o.accuracy = std::nan("");
   if (record.has("/eval/loss")) {
     o.eval_loss = record.values<double>("/eval/loss").back();
-    o.perplexity = record.values<double>("/eval/perplexity").back();
-    o.accuracy = record.values<double>("/eval/accuracy").back();
+    if (run.config().model.kind != "toy1d") {  // a squared error has neither
+      o.perplexity = record.values<double>("/eval/perplexity").back();
+      o.accuracy = record.values<double>("/eval/accuracy").back();
+    }
   }
   o.seconds = seconds;
   return o;
@@ -197,9 +199,13 @@ void print_outcomes(Output& out, const std::vector<Outcome>& outcomes) {
       outcomes[1].status == RunStatus::complete) {
     const double gap = outcomes[0].eval_loss - outcomes[1].eval_loss;
     out.line();
-    out.line(outcomes[0].recipe + " - " + outcomes[1].recipe + ": " + (gap >= 0 ? "+" : "") +
-             fixed(gap, 4) + " held-out loss (" + (gap >= 0 ? "+" : "") +
-             fixed(100.0 * gap / outcomes[1].eval_loss, 2) + " %)");
+    std::string line = outcomes[0].recipe + " - " + outcomes[1].recipe + ": " +
+                       (gap >= 0 ? "+" : "") + fixed(gap, 4) + " held-out loss";
+    if (std::abs(gap) < 100 * std::abs(outcomes[1].eval_loss)) {  // a baseline of 0 gives no share
+      line += std::string(" (") + (gap >= 0 ? "+" : "") +
+              fixed(100.0 * gap / outcomes[1].eval_loss, 2) + " %)";
+    }
+    out.line(line);
   }
 }
 
