@@ -90,10 +90,11 @@ void add_top(Table& t) {
   t.text("preset", FP4LAB_AT(preset), "named model, data and length of a run", "t0 .. t6",
          name_only);
   t.id("policy", FP4LAB_AT(policy), "which layers keep a higher precision", kPolicies);
-  t.number("policy_share", FP4LAB_AT(policy_share),
-           "auto: share of the quantized layers, those with the largest error of dW in a first step, "
-           "that stay in the compute type",
-           0, 1);
+  t.number(
+      "policy_share", FP4LAB_AT(policy_share),
+      "auto: share of the quantized layers, those with the largest error of dW in a first step, "
+      "that stay in the compute type",
+      0, 1);
   t.texts("policy_rules", FP4LAB_AT(policy_rules),
           "rules that come before the policy's own; the first that matches decides",
           "'role=attn-q|attn-k -> off'; selectors role name block depth first last, actions off "
@@ -112,8 +113,8 @@ void add_top(Table& t) {
 }
 
 std::string known_model(const std::string& text) {
-  static const std::vector<std::string> kinds{"toy1d", "mlp", "resnet-mini", "vit-mini", "gpt-mini",
-                                              "hybrid-mini"};
+  static const std::vector<std::string> kinds{"toy1d",    "mlp",      "resnet-mini",
+                                              "vit-mini", "gpt-mini", "hybrid-mini"};
   const std::string id = normalize_name(text);
   if (std::find(kinds.begin(), kinds.end(), id) == kinds.end()) {
     throw std::invalid_argument("unknown model '" + printable(text, 60) + "'" +
