@@ -31,7 +31,10 @@ struct BlockScale {
   std::uint8_t choice = 0;      ///< candidate taken: if4 1 = INT4, razer and dialect their index
   std::int32_t zero_point = 0;  ///< uint4-asym
 
+  /// x under the scale. A NaN stays the one it is, made quiet, whatever the factor: of two NaNs a
+  /// product takes the operand that the compiler put first, and some policies look at its bits.
   FP4LAB_HD constexpr float scaled(float x) const noexcept {
+    if (is_nan(x)) return bits_as<float>(bits_as<std::uint32_t>(x) | 0x00400000u);
     switch (apply) {
       case Apply::multiply:
         return mul_rn(x, factor);

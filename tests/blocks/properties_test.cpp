@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/scale_rule.h"
 #include "tests/blocks/compare.h"
 
 namespace fp4lab_blocks {
@@ -336,6 +337,25 @@ TEST(Properties, ScaleMatrix_RepeatsTheRowsOfSquareBlocks) {
   EXPECT_EQ(shape_of("e2m1"), (Shape{1, 1}));
   EXPECT_EQ(shape_of("e2m1,block=row"), (Shape{40, 1}));
   EXPECT_EQ(shape_of("e2m1,block=col"), (Shape{1, 50}));
+}
+
+/// Where element and scale are both NaN the element's bits decide, under every compiler: torchao's
+/// codes of NaN are made from them.
+TEST(BlockScaleOfNaN, TheElementsOwnBitsAreKept) {
+  for (const fp4lab::Apply apply : {fp4lab::Apply::multiply, fp4lab::Apply::divide,
+                                    fp4lab::Apply::multiply_34, fp4lab::Apply::none}) {
+    for (const std::uint32_t factor : {0x7FC00000u, 0xFFC00005u, 0x3F800000u, 0x00000000u}) {
+      for (const std::uint32_t x : {0x7FC00001u, 0xFFC12345u, 0x7F800001u, 0xFFA00000u}) {
+        volatile std::uint32_t bits = factor;  // not folded at compile time
+        fp4lab::BlockScale scale;
+        scale.apply = apply;
+        scale.factor = fp4lab::bits_as<float>(std::uint32_t{bits});
+        EXPECT_EQ(fp4lab::bits_as<std::uint32_t>(scale.scaled(fp4lab::bits_as<float>(x))),
+                  x | 0x00400000u)
+            << static_cast<int>(apply) << " " << factor << " " << x;
+      }
+    }
+  }
 }
 
 }  // namespace

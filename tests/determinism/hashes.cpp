@@ -403,8 +403,17 @@ constexpr Record kRecords[] = {
 
 int main(int argc, char** argv) {
   const bool print = argc == 2 && std::string_view(argv[1]) == "--print";
+  if (argc == 2 && std::string_view(argv[1]) == "--specs") {  // which of them two builds differ in
+    for (const std::string& text : specs()) {
+      Hash hash;
+      quantized(hash, parse_spec(text), Engine::scalar);
+      std::printf("%016llx %s\n", static_cast<unsigned long long>(hash.value()), text.c_str());
+    }
+    return 0;
+  }
   if (argc > 1 && !print) {
-    std::fprintf(stderr, "fp4lab_test_hashes: unknown argument '%s'; --print\n", argv[1]);
+    std::fprintf(stderr, "fp4lab_test_hashes: unknown argument '%s'; --print or --specs\n",
+                 argv[1]);
     return 2;
   }
   bool good = true;
